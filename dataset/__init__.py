@@ -1,0 +1,1 @@
+"""Skeleton clips: published splits, files on disk, and batches of augmented views."""

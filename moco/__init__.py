@@ -1,0 +1,1 @@
+"""The method: hierarchical encoder, five heads, five queues, momentum and the contrast."""

@@ -1,0 +1,1 @@
+"""Plain, slow, independent re-computations that tests compare with and the benchmark times."""

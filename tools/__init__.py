@@ -1,0 +1,1 @@
+"""What the scripts run: preparation, training loop, checkpoints, probe, retrieval, reports."""

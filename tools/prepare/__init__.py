@@ -1,0 +1,1 @@
+"""Raw recordings to the published arrays: `python -m tools.prepare FORMAT --raw DIR`."""
