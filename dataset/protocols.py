@@ -1,0 +1,150 @@
+"""The data sets and their published evaluation protocols, as data.
+
+A protocol splits a data set in two parts, "train" and "val" (the published name of the test part),
+by one number of the recording: who performed, which camera saw it, or which setup it belongs to.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PARTS = ("train", "val")
+STREAMS = ("joint", "motion", "bone")
+
+_NTU60_TRAINING_PERFORMERS = frozenset(
+    (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
+)
+_NTU120_TRAINING_PERFORMERS = _NTU60_TRAINING_PERFORMERS | frozenset(
+    (45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80)
+    + (81, 82, 83, 84, 85, 86, 89, 91, 92, 93, 94, 95, 97, 98, 100, 103)
+)
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """A recording trains when one of its numbers is among the training numbers.
+
+    Attributes:
+        by: the number the rule looks at: "performer", "camera" or "setup".
+        training: the values of that number that make up the training part.
+        counts: how many clips the published split has in each part, where that is known.
+    """
+
+    by: str
+    training: frozenset[int]
+    counts: dict[str, int] | None = None
+
+    def part(self, number: int) -> str:
+        """Return "train" or "val" for a recording with this performer, camera or setup."""
+        return "train" if number in self.training else "val"
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set: what it is called, how many classes it has, where its splits lie.
+
+    Attributes:
+        name: the name that options take.
+        title: the name that people use.
+        classes: number of action classes.
+        folders: folder of each protocol's arrays, relative to the data path.
+        source: the publication to cite.
+        rules: how each protocol splits raw recordings; empty where only arrays are read.
+        setups: the setups of the recordings that belong to it; empty where there are none.
+    """
+
+    name: str
+    title: str
+    classes: int
+    folders: dict[str, str]
+    source: str
+    rules: dict[str, SplitRule] = field(default_factory=dict)
+    setups: range = range(0)
+
+
+NTU60 = DataSet(
+    name="ntu60",
+    title="NTU RGB+D 60",
+    classes=60,
+    folders={
+        "cross_view": "NTU-RGB-D-60-AGCN/xview",
+        "cross_subject": "NTU-RGB-D-60-AGCN/xsub",
+    },
+    source="Shahroudy et al. 2016 (arXiv:1604.02808)",
+    rules={
+        "cross_view": SplitRule("camera", frozenset((2, 3)), {"train": 37646, "val": 18932}),
+        "cross_subject": SplitRule(
+            "performer", _NTU60_TRAINING_PERFORMERS, {"train": 40091, "val": 16487}
+        ),
+    },
+    setups=range(1, 18),
+)
+
+NTU120 = DataSet(
+    name="ntu120",
+    title="NTU RGB+D 120",
+    classes=120,
+    folders={
+        "cross_subject": "NTU-RGB-D-120-AGCN/xsub",
+        "cross_setup": "NTU-RGB-D-120-AGCN/xsetup",
+    },
+    source="Liu et al. 2019 (arXiv:1905.04757)",
+    rules={
+        "cross_subject": SplitRule(
+            "performer", _NTU120_TRAINING_PERFORMERS, {"train": 63026, "val": 50919}
+        ),
+        "cross_setup": SplitRule(
+            "setup", frozenset(range(2, 33, 2)), {"train": 54468, "val": 59477}
+        ),
+    },
+    setups=range(1, 33),
+)
+
+PKU_PART1 = DataSet(
+    name="pku_part1",
+    title="PKU-MMD I",
+    classes=51,
+    folders={"cross_subject": "pku_part1_frame50/xsub"},
+    source="Liu et al. 2017 (arXiv:1703.07475)",
+)
+
+PKU_PART2 = DataSet(
+    name="pku_part2",
+    title="PKU-MMD II",
+    classes=51,
+    folders={"cross_subject": "pku_part2_frame50/xsub"},
+    source="Liu et al. 2017 (arXiv:1703.07475)",
+)
+
+UTD_MHAD = DataSet(
+    name="utd_mhad",
+    title="UTD-MHAD",
+    classes=27,
+    folders={"cross_subject": "UTD-MHAD/xsub"},
+    source="Chen, Jafari and Kehtarnavaz, ICIP 2015",
+    rules={
+        "cross_subject": SplitRule(
+            "performer", frozenset((1, 3, 5, 7)), {"train": 431, "val": 430}
+        ),
+    },
+)
+
+DATASETS = {one.name: one for one in (NTU60, NTU120, PKU_PART1, PKU_PART2, UTD_MHAD)}
+
+
+def split_folder(data_path: Path | str, dataset: str, protocol: str) -> Path:
+    """Return the folder that holds the arrays of one protocol of one data set.
+
+    Args:
+        data_path: the folder that holds all prepared data sets.
+        dataset: name of a data set, a key of DATASETS.
+        protocol: name of one of its protocols.
+
+    Raises:
+        ValueError: for an unknown data set, or a protocol that this data set does not have.
+    """
+    if dataset not in DATASETS:
+        raise ValueError(f"data set {dataset} is not known; known are {', '.join(DATASETS)}")
+    folders = DATASETS[dataset].folders
+    if protocol not in folders:
+        raise ValueError(f"--protocol {protocol}: {dataset} has {', '.join(folders)}")
+    return Path(data_path) / folders[protocol]
