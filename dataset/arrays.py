@@ -1,0 +1,371 @@
+"""The on-disk format of one part of a split, both ways: written whole or not at all, read checked.
+
+Axes: N clips, C=3 coordinates (metres), T frames, V=25 joints, M=2 bodies.
+
+    {part}_data_joint.npy   float32 (N, 3, 300, 25, 2)
+    {part}_num_frame.npy    int64 (N,), frames that were recorded; behind them the clip repeats
+    {part}_label.pkl        pickle of (list of N file names, list of N classes from 0 on)
+
+The PKU-MMD splits have {part}_position.npy (N, 3, 50, 25, 2) instead, and no frame counts: every
+clip counts all its frames. While a part is being written its files end in ".partial".
+"""
+
+import io
+import os
+import pickle
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
+
+PARTIAL = ".partial"
+
+
+@dataclass(frozen=True)
+class SplitArrays:
+    """One part of a split, as it lies on disk.
+
+    Attributes:
+        path: the file the coordinates are in, for messages.
+        data: (N, 3, T, 25, 2) float32 coordinates in metres, a read-only memory map.
+        num_frames: (N,) int64 recorded frames of each clip, 1 to T.
+        labels: (N,) int64 classes, from 0 on.
+        names: N file names of the recordings.
+    """
+
+    path: Path
+    data: np.ndarray
+    num_frames: np.ndarray
+    labels: np.ndarray
+    names: list[str]
+
+
+@dataclass(frozen=True)
+class SplitFiles:
+    """Where the three files of one part of a split lie."""
+
+    data: Path
+    num_frames: Path
+    labels: Path
+
+    @classmethod
+    def of(cls, folder: Path | str, part: str) -> "SplitFiles":
+        """Name the files of one part ("train" or "val") in a folder."""
+        folder = Path(folder)
+        return cls(
+            folder / f"{part}_data_joint.npy",
+            folder / f"{part}_num_frame.npy",
+            folder / f"{part}_label.pkl",
+        )
+
+
+def load_arrays(folder: Path | str, part: str) -> SplitArrays:
+    """Read one part of a split; the coordinates stay on disk.
+
+    Args:
+        folder: the folder of the protocol, as dataset.protocols.split_folder names it.
+        part: "train" or "val".
+
+    Raises:
+        FileNotFoundError: when the part, or one of its files, is not there.
+        ValueError: when a file is damaged or the files do not belong together.
+    """
+    files = SplitFiles.of(folder, part)
+    fixed = Path(folder) / f"{part}_position.npy"
+    if files.data.is_file() or not fixed.is_file():
+        data = _coordinates(files.data)
+        num_frames = _frame_counts(files.num_frames, data)
+    else:
+        files = SplitFiles(fixed, files.num_frames, files.labels)
+        data = _coordinates(fixed)
+        num_frames = np.full(len(data), data.shape[2], dtype=np.int64)
+    names, labels = load_labels(files.labels)
+    if len(names) != len(data):
+        raise ValueError(
+            f"{files.labels} names {len(names)} clips, {files.data.name} holds {len(data)}; "
+            "prepare the data set again"
+        )
+    return SplitArrays(files.data, data, num_frames, np.array(labels, dtype=np.int64), names)
+
+
+def load_labels(path: Path) -> tuple[list[str], list[int]]:
+    """Read the file names and classes of one part, running no code that the file may carry.
+
+    Raises:
+        FileNotFoundError: when the file is not there.
+        ValueError: when it holds anything but a list of names and a list of classes.
+    """
+    _must_exist(path)
+    try:
+        with path.open("rb") as file:
+            content = _PlainUnpickler(file).load()
+    except OSError:
+        raise
+    except Exception as error:  # a damaged pickle may raise nearly anything
+        raise ValueError(f"{path} is not a readable label file ({_brief(error)})") from None
+    fault = _label_fault(content)
+    if fault:
+        raise ValueError(f"{path} is not a (names, labels) pickle: {fault}")
+    return list(content[0]), list(content[1])
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """An unpickler without classes and functions: only built-in values can come out."""
+
+    def find_class(self, module: str, name: str) -> None:
+        """Refuse every class and function, whatever it is called."""
+        raise pickle.UnpicklingError(
+            f"it asks for {module}.{name}; only lists, tuples, strings and integers are admitted"
+        )
+
+
+def _label_fault(content: object) -> str:
+    """Say what keeps a pickle's content from being (names, labels), or return ""."""
+    if not isinstance(content, tuple | list) or len(content) != 2:
+        return "it holds no pair of lists"
+    names, labels = content
+    if not isinstance(names, tuple | list) or not isinstance(labels, tuple | list):
+        return "it holds no pair of lists"
+    if len(names) != len(labels):
+        return f"{len(names)} names, {len(labels)} labels"
+    if not all(type(name) is str for name in names):
+        return "a name is not a string"
+    if not all(type(label) is int and 0 <= label < 2**31 for label in labels):
+        return "a label is not an integer from 0 on"
+    return ""
+
+
+def _coordinates(path: Path) -> np.ndarray:
+    """Map the coordinates of one part and check that they are skeletons."""
+    data = _map(path)
+    T = data.shape[2] if data.ndim == 5 else MAX_FRAMES
+    expected = (len(data) if data.ndim else 0, NUM_COORDINATES, T, NUM_JOINTS, NUM_BODIES)
+    if data.shape != expected or T < 1:
+        raise ValueError(f"{path} has shape {data.shape}, not (N, 3, T, 25, 2)")
+    if data.dtype != np.float32:
+        raise ValueError(f"{path} holds {data.dtype}, not float32; convert it once with astype")
+    return data
+
+
+def _frame_counts(path: Path, data: np.ndarray) -> np.ndarray:
+    """Read the recorded frames of each clip and check them against the coordinates."""
+    counts = _map(path)
+    if counts.shape != data.shape[:1] or counts.dtype.kind not in "iu":
+        raise ValueError(
+            f"{path} holds {counts.dtype} {counts.shape}, not one integer for each of "
+            f"{len(data)} clips; prepare the data set again"
+        )
+    counts = counts.astype(np.int64)
+    wrong = np.flatnonzero((counts < 1) | (counts > data.shape[2]))
+    if len(wrong):
+        raise ValueError(
+            f"{path}: clip {wrong[0]} counts {counts[wrong[0]]} frames, not 1 to {data.shape[2]}; "
+            "prepare the data set again"
+        )
+    return np.array(counts)
+
+
+def _map(path: Path) -> np.ndarray:
+    """Map a .npy file that holds at least one element, saying in one line what is wrong with it."""
+    _must_exist(path)
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, EOFError, OverflowError) as error:
+        raise ValueError(
+            f"{path} is not a whole .npy file ({_brief(error)}); prepare the data set again"
+        ) from None
+
+
+def _must_exist(path: Path) -> None:
+    if path.is_file():
+        return
+    if _partial(path).is_file():
+        raise FileNotFoundError(
+            f"{path} is not finished; run the same python -m tools.prepare command to complete it"
+        )
+    raise FileNotFoundError(f"no file {path}; check --data-path or run python -m tools.prepare")
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + PARTIAL)
+
+
+class SplitWriter:
+    """One part of a split on its way to disk: rows in any order, from any process.
+
+    Rows go to a file with a temporary name until `publish` names all files at once. They are
+    written at their offset, not through a memory map: a full disk is then an error to report and
+    not a bus error, and no page counts as this process' memory, however large the split.
+    """
+
+    def __init__(
+        self, folder: Path | str, part: str, names: Sequence[str], labels: Sequence[int]
+    ) -> None:
+        """Describe a part; nothing is written yet.
+
+        Args:
+            folder: the folder of the protocol; made when needed.
+            part: "train" or "val".
+            names: N file names, in the order of the rows; N >= 1.
+            labels: N classes, from 0 on.
+
+        Raises:
+            ValueError: when there is no clip, or not one class for each.
+        """
+        if not names or len(names) != len(labels):
+            raise ValueError(f"{folder}: {len(names)} names, {len(labels)} labels for {part}")
+        self.files = SplitFiles.of(folder, part)
+        self.names = list(names)
+        self.labels = [int(label) for label in labels]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, 3, 300, 25, 2)."""
+        return (len(self.names), NUM_COORDINATES, MAX_FRAMES, NUM_JOINTS, NUM_BODIES)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the coordinates' file."""
+        return len(self._header()) + len(self.names) * self._row_size()
+
+    def create(self) -> None:
+        """Start the file of coordinates anew, with all clips zero."""
+        self.files.data.parent.mkdir(parents=True, exist_ok=True)
+        with _partial(self.files.data).open("wb") as file:
+            file.write(self._header())
+            file.truncate(self.size)
+
+    def is_started(self) -> bool:
+        """Whether an interrupted writer of the same shape has left its coordinates here."""
+        path = _partial(self.files.data)
+        if not path.is_file() or path.stat().st_size != self.size:
+            return False
+        with path.open("rb") as file:
+            return file.read(len(self._header())) == self._header()
+
+    def write(self, row: int, clip: np.ndarray) -> None:
+        """Write one clip.
+
+        Args:
+            row: its place, 0 <= row < N.
+            clip: (3, 300, 25, 2) coordinates in metres.
+
+        Raises:
+            ValueError: for a row or a shape that does not fit.
+        """
+        if clip.shape != self.shape[1:] or not 0 <= row < len(self.names):
+            raise ValueError(f"clip {clip.shape} does not fit row {row} of {self.shape}")
+        with _partial(self.files.data).open("r+b") as file:
+            file.seek(len(self._header()) + row * self._row_size())
+            file.write(np.ascontiguousarray(clip, dtype=np.float32).data)
+
+    def sync(self) -> None:
+        """Return when everything written so far, by any process, is on the disk itself."""
+        with _partial(self.files.data).open("r+b") as file:
+            os.fsync(file.fileno())
+
+    def drop(self, rows: Iterable[int]) -> None:
+        """Take clips out, moving the later ones up; not to be interrupted and then resumed."""
+        dropped = set(rows)
+        kept = [row for row in range(len(self.names)) if row not in dropped]
+        start, size = len(self._header()), self._row_size()
+        with _partial(self.files.data).open("r+b") as file:
+            for new, old in enumerate(kept):
+                if new != old:
+                    file.seek(start + old * size)
+                    clip = file.read(size)
+                    file.seek(start + new * size)
+                    file.write(clip)
+            self.names = [self.names[row] for row in kept]
+            self.labels = [self.labels[row] for row in kept]
+            file.seek(0)
+            file.write(self._header())
+            file.truncate(self.size)
+
+    def discard(self) -> None:
+        """Remove everything unfinished."""
+        for path in (self.files.data, self.files.num_frames, self.files.labels):
+            _partial(path).unlink(missing_ok=True)
+
+    def describe(self, num_frames: Sequence[int]) -> None:
+        """Write names, classes and frame counts beside the coordinates, unfinished like them.
+
+        Args:
+            num_frames: (N,) recorded frames of each clip.
+
+        Raises:
+            ValueError: when there is not one count for each clip.
+        """
+        if len(num_frames) != len(self.names):
+            raise ValueError(f"{len(num_frames)} frame counts for {len(self.names)} clips")
+        with _partial(self.files.labels).open("wb") as file:
+            pickle.dump((self.names, self.labels), file, protocol=4)
+            _flush(file)
+        with _partial(self.files.num_frames).open("wb") as file:
+            np.save(file, np.asarray(num_frames, dtype=np.int64))
+            _flush(file)
+
+    def _header(self) -> bytes:
+        """The first bytes of the .npy file; numpy pads them to one length for any N."""
+        header = io.BytesIO()
+        description = {"descr": "<f4", "fortran_order": False, "shape": self.shape}
+        np.lib.format.write_array_header_1_0(header, description)
+        return header.getvalue()
+
+    def _row_size(self) -> int:
+        return 4 * int(np.prod(self.shape[1:]))
+
+
+def publish(writers: Sequence[SplitWriter]) -> None:
+    """Give the files of described parts their final names, all parts as one.
+
+    Coordinates that were there before go first and the new ones come last: at no moment does a
+    mixture of old and new files look like a part.
+    """
+    for writer in writers:
+        writer.sync()
+    for writer in writers:
+        writer.files.data.unlink(missing_ok=True)
+    for writer in writers:
+        for path in (writer.files.num_frames, writer.files.labels):
+            os.replace(_partial(path), path)
+    for writer in writers:
+        os.replace(_partial(writer.files.data), writer.files.data)
+
+
+def save_arrays(
+    folder: Path | str,
+    part: str,
+    data: np.ndarray,
+    num_frames: Sequence[int],
+    labels: Sequence[int],
+    names: Sequence[str],
+) -> None:
+    """Write one part of a split that is in memory.
+
+    Args:
+        folder: the folder of the protocol; made when needed.
+        part: "train" or "val".
+        data: (N, 3, 300, 25, 2) coordinates in metres.
+        num_frames: (N,) recorded frames of each clip.
+        labels: (N,) classes, from 0 on.
+        names: N file names.
+    """
+    writer = SplitWriter(folder, part, names, labels)
+    writer.create()
+    for row, clip in enumerate(data):
+        writer.write(row, clip)
+    writer.describe(num_frames)
+    publish([writer])
+
+
+def _flush(file: io.BufferedWriter) -> None:
+    file.flush()
+    os.fsync(file.fileno())
