@@ -1,0 +1,186 @@
+"""Random augmentations of batches of clips: temporal crop-resize, shear, joint corruption.
+
+Axes: N clips, T frames, M=2 bodies, V=25 joints, C=3 coordinates (metres, body-centred). Batches lie
+(N, T, M, V, C), so that the time-major layout is a view. Whatever is random is drawn by a `draw_…`
+function from the generator it is given, on the CPU, so that results do not depend on the device that
+computes with them; all other functions are pure.
+
+Source of every constant: the published code (README, "What is faithful").
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dataset.skeleton import NUM_COORDINATES, NUM_JOINTS
+
+FRAMES = 64
+"""Frames of a view, and the shortest window that is cropped."""
+SHORTEST_CROP = 0.1
+"""Pre-training cuts windows of this share of a clip or more."""
+PROBE_SHORTEST_CROP = 0.5
+"""Shortest share of the ancestor's random crop for training a probe."""
+CENTRE_CROP = 0.95
+"""Share of a clip that is kept downstream."""
+CORRUPTED_JOINTS = 15
+"""Joints, of 25, that corruption touches."""
+
+
+class Window(NamedTuple):
+    """Which frames of each clip are kept.
+
+    Attributes:
+        start: (N,) first frame, integer.
+        length: (N,) frames, integer, at least 1.
+    """
+
+    start: Tensor
+    length: Tensor
+
+
+class Samples(NamedTuple):
+    """Where a window is read to get a fixed number of frames T, by linear interpolation.
+
+    Attributes:
+        low: (N, T) frame before each sample, integer.
+        high: (N, T) frame after it; the same one at the window's end.
+        weight: (N, T) share of `high`, in [0, 1).
+    """
+
+    low: Tensor
+    high: Tensor
+    weight: Tensor
+
+
+def crop_lengths(uniform: Tensor, num_frames: Tensor, shortest: float = SHORTEST_CROP) -> Tensor:
+    """Lengths of random windows: min(max(floor(n · ((1 - shortest)·u + shortest)), 64), n).
+
+    Args:
+        uniform: (N,) draws u in [0, 1), float64 as published; float32 would round to other lengths.
+        num_frames: (N,) frames n of each clip, integer.
+        shortest: least share of a clip.
+
+    Returns:
+        (N,) int64. A clip of 64 frames or fewer keeps its length.
+    """
+    share = uniform.double() * (1 - shortest) + shortest
+    length = (num_frames * share).floor().long().clamp(min=FRAMES)
+    return torch.minimum(length, num_frames)
+
+
+def draw_crop(
+    num_frames: Tensor, generator: torch.Generator, shortest: float = SHORTEST_CROP
+) -> Window:
+    """Draw a window for each clip, its length first, its start uniform in 0 … n - length.
+
+    Args:
+        num_frames: (…) frames of each clip, int64 on the CPU.
+        generator: of the CPU.
+        shortest: least share of a clip.
+
+    Returns:
+        Window, each (…).
+    """
+    uniform = torch.rand(2, *num_frames.shape, dtype=torch.float64, generator=generator)
+    length = crop_lengths(uniform[0], num_frames, shortest)
+    return Window((uniform[1] * (num_frames - length + 1)).long(), length)
+
+
+def centre_window(num_frames: Tensor, share: float = CENTRE_CROP) -> Window:
+    """The middle of each clip: start int((1 - share)·n / 2), as much left out at the end.
+
+    Args:
+        num_frames: (N,) frames n of each clip, integer.
+        share: about how much of a clip is kept.
+
+    Returns:
+        Window, each (N,).
+    """
+    start = (num_frames.double() * (1 - share) / 2).long()
+    return Window(start, num_frames - 2 * start)
+
+
+def sample_window(window: Window, frames: int = FRAMES) -> Samples:
+    """Spread a fixed number of samples over each window, half-pixel centres.
+
+    Args:
+        window: start and length, each (N,).
+        frames: T, samples a window.
+
+    Returns:
+        Samples, each (N, T): where F.interpolate(align_corners=False) reads.
+    """
+    start, length = window.start[:, None], window.length[:, None]
+    steps = torch.arange(frames, device=length.device, dtype=torch.float32)
+    centre = (length.float() / frames * (steps + 0.5) - 0.5).clamp(min=0)  # (N, T)
+    low = centre.long()  # floor: never negative
+    high = torch.minimum(low + 1, length - 1)
+    return Samples(start + low, start + high, centre - low)
+
+
+def shear_matrices(draws: Tensor) -> Tensor:
+    """Shear S, identity but for six off-diagonal entries; a point becomes S p.
+
+    Args:
+        draws: (N, 6) off-diagonal entries, row by row.
+
+    Returns:
+        (N, 3, 3).
+    """
+    matrices = torch.eye(NUM_COORDINATES, dtype=draws.dtype, device=draws.device)
+    matrices = matrices.repeat(len(draws), 1, 1)
+    off_diagonal = ~torch.eye(NUM_COORDINATES, dtype=torch.bool, device=draws.device)
+    matrices[:, off_diagonal] = draws
+    return matrices
+
+
+def joint_matrices(corrupted: Tensor, matrices: Tensor) -> Tensor:
+    """One matrix a joint: the clip's own where the joint is touched, the identity elsewhere.
+
+    Args:
+        corrupted: (N, V) which joints are touched, boolean.
+        matrices: (N, 3, 3).
+
+    Returns:
+        (N, V, 3, 3).
+    """
+    identity = torch.eye(NUM_COORDINATES, dtype=matrices.dtype, device=matrices.device)
+    return torch.where(corrupted[:, :, None, None], matrices[:, None], identity)
+
+
+def draw_spatial(count: int, generator: torch.Generator) -> Tensor:
+    """Draw one spatial augmentation a clip: shear or joint corruption with equal chance.
+
+    Corruption takes 15 joints without replacement and, with equal chance, sets them to zero or mixes
+    their coordinates, p to pᵀR, R a full matrix uniform in [-1, 1]. All are linear, so each is a
+    matrix for each joint; one draw serves all frames and both bodies.
+
+    Args:
+        count: N.
+        generator: of the CPU.
+
+    Returns:
+        (N, V, 3, 3) float32; joint v of a clip becomes matrix[v] p.
+    """
+    choice = torch.rand(2, count, 1, generator=generator)
+    shear, zero = (choice[0] < 0.5), (choice[1] < 0.5)  # each (N, 1)
+    joints = torch.rand(count, NUM_JOINTS, generator=generator).argsort(dim=1)
+    entries = torch.rand(count, 9, generator=generator) * 2 - 1
+    mixing = entries.view(-1, 3, 3).mT  # p R read as a column
+    corruption = torch.where(zero[:, :, None], torch.zeros(()), mixing)
+    matrices = torch.where(shear[:, :, None], shear_matrices(entries[:, :6]), corruption)
+    return joint_matrices(shear | (joints < CORRUPTED_JOINTS), matrices)
+
+
+def transform_joints(clips: Tensor, matrices: Tensor) -> Tensor:
+    """Apply a clip's matrices to its joints, in all frames and both bodies.
+
+    Args:
+        clips: (N, T, M, V, C).
+        matrices: (N, V, 3, 3).
+
+    Returns:
+        (N, T, M, V, C).
+    """
+    return torch.einsum("ntmvc,nvdc->ntmvd", clips, matrices)

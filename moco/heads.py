@@ -1,0 +1,76 @@
+"""The five projection heads: from features to the spaces where contrast happens.
+
+Axes: N clips, G granularities, d hidden size, D projection size.
+"""
+
+from typing import Generic, NamedTuple, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from moco.encoder import EncoderConfig, Features
+
+LEVELS = ("clip", "part", "temporal", "spatial", "instance")
+Item = TypeVar("Item")
+
+
+class Levels(NamedTuple, Generic[Item]):
+    """One thing for each of the five levels of the contrast."""
+
+    clip: Item
+    part: Item
+    temporal: Item
+    spatial: Item
+    instance: Item
+
+
+def head(in_features: int, hidden_size: int, projection_size: int) -> nn.Sequential:
+    """Linear, ReLU, Linear."""
+    return nn.Sequential(
+        nn.Linear(in_features, hidden_size), nn.ReLU(), nn.Linear(hidden_size, projection_size)
+    )
+
+
+class Heads(nn.Module):
+    """Clip and part look at single granularities, the domains at one branch, instance at both."""
+
+    def __init__(self, config: EncoderConfig, projection_size: int) -> None:
+        super().__init__()
+        d, G = config.hidden_size, config.granularity
+        self.clip = head(d, d, projection_size)
+        self.part = head(d, d, projection_size)
+        self.temporal = head(G * d, d, projection_size)
+        self.spatial = head(G * d, d, projection_size)
+        self.instance = head(2 * G * d, d, projection_size)
+
+    def forward(self, features: Features, granularities: int | None = None) -> Levels[Tensor]:
+        """Project and L2-normalise.
+
+        Args:
+            features: clip (N, G, d) and part (N, G, d).
+            granularities: how many levels of clip and part to project, finest first; None is all.
+                The contrast needs one of the query and all of the key.
+
+        Returns:
+            clip and part (N, granularities, D), temporal, spatial and instance (N, D); unit vectors.
+        """
+        projections = (
+            self.clip(features.clip[:, :granularities]),
+            self.part(features.part[:, :granularities]),
+            self.temporal(features.clip.flatten(1)),
+            self.spatial(features.part.flatten(1)),
+            self.instance(features.instance),
+        )
+        return Levels(*(F.normalize(projection, dim=-1) for projection in projections))
+
+
+def xavier_matrices(module: nn.Module) -> None:
+    """Redraw every 2-D parameter Xavier-uniform, in place, from torch's global generator.
+
+    Stacked recurrent gates and attention in-projections count as one matrix, as published.
+    """
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.dim() == 2:
+                nn.init.xavier_uniform_(parameter)

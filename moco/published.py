@@ -1,0 +1,175 @@
+"""To and from the names, shapes and column order of the published checkpoints.
+
+Facts of the published layout: queues are (D, K) columns, ours (K, D) rows; the temporal and the
+spatial branch lie side by side under one prefix; the key encoder's parameters are numbered by the
+optimiser although they never have state.
+"""
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from moco.encoder import EncoderConfig
+from moco.hico import HiCo
+
+_QUEUES = {"clip": "c", "part": "p", "temporal": "t", "spatial": "s", "instance": "i"}
+_HEADS = {"clip": "clip", "part": "part", "temporal": "td", "spatial": "sd", "instance": "instance"}
+_NETWORKS = {"query": "encoder_q", "key": "encoder_k"}
+_BRANCHES = {"time": "t", "space": "s"}
+_MODULES = (  # in the published order, each for the time branch and then for the space branch
+    ("embedding.", "embedding."),
+    ("downsample.conv.", "downsample.conv.dw_conv."),
+    ("downsample.norm.", "downsample.norm."),
+    ("sequence.rnn.", "encoder."),
+    ("sequence.", "encoder."),
+)
+
+
+def _published_name(ours: str) -> str:
+    """Translate one key of HiCo.state_dict()."""
+    first, rest = ours.split(".", 1)
+    if first == "queues":
+        level, what = rest.split(".")
+        return f"{_QUEUES[level]}_queue" + ("_ptr" if what == "pointer" else "")
+    network = _NETWORKS[first]
+    if rest.startswith("heads."):
+        _, level, parameter = rest.split(".", 2)
+        return f"{network}.{_HEADS[level]}_proj.{parameter}"
+    _, branch, inside = rest.split(".", 2)
+    for our_module, published_module in _MODULES:
+        if inside.startswith(our_module):
+            inside = published_module + inside.removeprefix(our_module)
+            break
+    return f"{network}.hi_encoder.{_BRANCHES[branch]}_{inside}"
+
+
+def _published_rank(name: str) -> tuple[int, ...]:
+    """Sort key that puts published names in the published order; stable within a module."""
+    if "_queue" in name:
+        return (0, "cptsi".index(name[0]), "ptr" in name)
+    network, inside = name.split(".", 1)
+    modules = ("embedding", "downsample", "encoder")
+    match = re.match(r"hi_encoder\.([ts])_(\w+)\.", inside)
+    if match:
+        branch, module = match.groups()
+        place = (0, modules.index(module), "ts".index(branch))
+    else:
+        place = (1, list(_HEADS.values()).index(inside.split("_proj")[0]), 0)
+    return (1, list(_NETWORKS.values()).index(network), *place)
+
+
+def published_names(model: HiCo) -> dict[str, str]:
+    """Published name to ours, for every key of the state, in the published order."""
+    pairs = ((_published_name(ours), ours) for ours in model.state_dict())
+    return dict(sorted(pairs, key=lambda pair: _published_rank(pair[0])))
+
+
+def to_published(model: HiCo) -> dict[str, Tensor]:
+    """The whole model in the published layout.
+
+    Args:
+        model: any HiCo.
+
+    Returns:
+        Published name to tensor, in the published order; queues as (D, columns), pointers (1,).
+        Parameters share memory with the model, queues do not.
+    """
+    state = model.state_dict()
+    return {
+        published: state[ours].T.contiguous() if published.endswith("_queue") else state[ours]
+        for published, ours in published_names(model).items()
+    }
+
+
+def optimizer_parameters(model: HiCo) -> list[str]:
+    """Our parameter names in the order in which the published optimiser numbers them."""
+    parameters = dict(model.named_parameters())
+    return [ours for ours in published_names(model).values() if ours in parameters]
+
+
+def from_published(
+    state_dict: Mapping[str, Tensor],
+    momentum: float = 0.999,
+    temperature: float = 0.2,
+    num_heads: int = 4,
+    queue_wrap: str = "published",
+) -> HiCo:
+    """Build the model that a published state belongs to.
+
+    Args:
+        state_dict: published names to tensors. If it has no key encoder at all, the key network
+            starts as a copy of the query network.
+        momentum: m, not part of the state.
+        temperature: t, not part of the state.
+        num_heads: attention heads, which cannot be read off a shape.
+        queue_wrap: see HiCo.
+
+    Returns:
+        HiCo in train mode on the CPU, with copies of the tensors; kind, sizes, granularity and
+        layers are read off keys and shapes.
+
+    Raises:
+        ValueError: keys or shapes that no HiCo has; the message names the first few.
+    """
+    state = dict(state_dict)
+    if not any(name.startswith("encoder_k.") for name in state):
+        query = {n: tensor for n, tensor in state.items() if n.startswith("encoder_q.")}
+        state |= {n.replace("encoder_q.", "encoder_k.", 1): t for n, t in query.items()}
+    config, projection_size, queue_size = _read_sizes(state, num_heads)
+    with torch.device("meta"):  # shapes only: no random draws, no memory
+        model = HiCo(config, projection_size, queue_size, momentum, temperature, queue_wrap)
+    _check_fit(state, to_published(model))
+    ours = {
+        name: (state[published].T if published.endswith("_queue") else state[published])
+        .detach()
+        .clone(memory_format=torch.contiguous_format)
+        for published, name in published_names(model).items()
+    }
+    model.load_state_dict(ours, assign=True)
+    return model
+
+
+def _read_sizes(state: Mapping[str, Tensor], num_heads: int) -> tuple[EncoderConfig, int, int]:
+    """Config, projection size and queue size, off the shapes of a published state."""
+    time, space = "encoder_q.hi_encoder.t_", "encoder_q.hi_encoder.s_"
+    try:
+        hidden_size, time_features = state[time + "embedding.0.weight"].shape
+        space_features = state[space + "embedding.0.weight"].shape[1]
+        granularity = state["encoder_q.td_proj.0.weight"].shape[1] // hidden_size
+        projection_size, queue_size = state["i_queue"].shape
+        gates = state.get(time + "encoder.weight_ih_l0")
+    except (KeyError, ValueError, IndexError) as error:
+        raise ValueError(f"not a HiCo state: {error} is missing or misshapen") from None
+    if gates is None:
+        kind = "Transformer"
+    else:
+        kind = {3: "GRU", 4: "LSTM"}.get(2 * gates.shape[0] // hidden_size, "GRU")
+    numbers = re.compile(re.escape(time) + r"encoder\.(?:layers\.|weight_ih_l)(\d+)(?:\..*)?$")
+    layers = {match.group(1) for match in map(numbers.match, state) if match}
+    config = EncoderConfig(
+        kind=kind,
+        hidden_size=hidden_size,
+        num_heads=num_heads,
+        num_layers=max(1, len(layers)),
+        granularity=granularity,
+        time_features=time_features,
+        space_features=space_features,
+    )
+    return config, projection_size, queue_size
+
+
+def _check_fit(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    missing = sorted(expected.keys() - given.keys())
+    surplus = sorted(given.keys() - expected.keys())
+    wrong = [
+        f"{name} is {tuple(given[name].shape)}, expected {tuple(expected[name].shape)}"
+        for name in expected
+        if name in given and given[name].shape != expected[name].shape
+    ]
+    faults = [f"missing {name}" for name in missing] + [f"unknown {name}" for name in surplus]
+    faults += wrong
+    if faults:
+        more = f" (+{len(faults) - 3} more)" if len(faults) > 3 else ""
+        raise ValueError(f"not a HiCo state: {'; '.join(faults[:3])}{more}")

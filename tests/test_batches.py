@@ -1,0 +1,152 @@
+"""The packed split against the dense arrays, and shuffled epochs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dataset import batches
+from dataset.arrays import SplitArrays
+from dataset.augment import FRAMES, Window, sample_window
+from dataset.batches import PackedSplit, draw_order
+from dataset.views import EpochDraws, PretrainingBatches, downstream_views
+
+
+def dense_split(count=11, seed=0):
+    """Clips of 1 to 300 frames, every third without a second body, garbage in the looped tail."""
+    rng = np.random.default_rng(seed)
+    counts = np.concatenate([[300, 1], rng.integers(1, 301, count - 2)])
+    data = rng.standard_normal((count, 3, 300, 25, 2)).astype(np.float32)
+    for clip, frames in enumerate(counts):
+        if clip % 3 == 0:
+            data[clip, :, :frames, :, 1] = 0
+    names = [f"clip{i:02d}" for i in range(count)]
+    return SplitArrays(Path("val_data_joint.npy"), data, counts, np.arange(count) % 4, names)
+
+
+@pytest.fixture(params=[256, 4])
+def pair(request, monkeypatch):
+    monkeypatch.setattr(batches, "CHUNK", request.param)
+    arrays = dense_split()
+    return arrays, PackedSplit.from_arrays(arrays)
+
+
+def test_sampling_equals_interpolating_the_dense_window(pair):
+    arrays, split = pair
+    clips = torch.tensor([3, 0, 1, 0, 10, 7])
+    length = torch.clamp(split.num_frames[clips] // 2, min=1)
+    start = (split.num_frames[clips] - length) // 2
+    got = split.sample(clips, sample_window(Window(start, length)))
+    for row, clip in enumerate(clips.tolist()):
+        window = arrays.data[clip, :, int(start[row]) : int(start[row] + length[row])]
+        flat = torch.from_numpy(window).permute(0, 2, 3, 1).flatten(0, 2)[None]
+        flat = torch.nn.functional.interpolate(flat, FRAMES, mode="linear", align_corners=False)
+        expected = flat[0].view(3, 25, 2, FRAMES).permute(3, 2, 1, 0)
+        torch.testing.assert_close(got[row], expected, atol=1e-6, rtol=0)
+
+
+def test_only_recorded_frames_of_present_bodies_are_kept(pair):
+    arrays, split = pair
+    counts = arrays.num_frames
+    absent = counts[::3].sum()
+    assert len(split.frames) == 1 + 2 * counts.sum() - absent
+    assert (split.first_row[::3, 1] == 0).all()
+    assert torch.equal(split.num_frames, torch.from_numpy(counts))
+    assert split.names == arrays.names
+    assert split.labels.tolist() == arrays.labels.tolist()
+
+
+def test_a_body_that_comes_late_is_kept():
+    arrays = dense_split(2)
+    arrays.data[0, :, :250, :, 1] = 0
+    arrays.data[0, :, 250:, :, 1] = 1
+    split = PackedSplit.from_arrays(arrays)
+    assert split.first_row[0, 1] > 0
+
+
+def test_a_body_only_in_the_looped_tail_is_not():
+    arrays = dense_split(2)
+    arrays.num_frames[0] = 20
+    arrays.data[0, :, :20, :, 1] = 0
+    assert PackedSplit.from_arrays(arrays).first_row[0, 1] == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_coordinate_that_is_not_finite_is_named(value):
+    arrays = dense_split()
+    arrays.data[5, 1, 0, 3, 0] = value
+    with pytest.raises(ValueError, match=r"val_data_joint.npy: clip clip05 .* not finite"):
+        PackedSplit.from_arrays(arrays)
+
+
+def test_an_epoch_holds_each_clip_at_most_once_and_drops_the_rest():
+    order = draw_order(11, 4, torch.Generator().manual_seed(0))
+    assert order.shape == (2, 4)
+    assert len(set(order.flatten().tolist())) == 8
+
+
+def test_too_few_clips_for_a_batch_are_refused():
+    with pytest.raises(ValueError, match="3 clips do not fill one batch; choose --batch-size 3"):
+        draw_order(3, 4, torch.Generator())
+
+
+def _pretraining(seed=0, stream="joint"):
+    split = PackedSplit.from_arrays(dense_split())
+    return PretrainingBatches(split, stream, 4, torch.Generator().manual_seed(seed))
+
+
+def test_two_views_have_the_published_layouts():
+    loader = _pretraining()
+    loader.start_epoch()
+    for view in loader.batch(0):
+        assert view.time.shape == (4, 64, 150)
+        assert view.space.shape == (4, 50, 192)
+        clip = view.time.view(4, 64, 2, 25, 3)
+        assert torch.equal(view.space, clip.permute(0, 2, 3, 1, 4).reshape(4, 50, 192))
+
+
+def test_the_two_views_of_a_clip_differ_and_share_their_draw_with_no_other():
+    loader = _pretraining()
+    loader.start_epoch()
+    query, key = loader.batch(0)
+    assert not torch.equal(query.time, key.time)
+    draws = EpochDraws.draw(loader.split.num_frames, 4, torch.Generator().manual_seed(0))
+    flat = draws.window.length.flatten()
+    assert len(flat.unique()) > 4
+    matrices = draws.matrices.flatten(0, 2).flatten(1)
+    assert len(matrices.unique(dim=0)) > 8
+
+
+def test_an_epoch_comes_back_from_its_generator_state():
+    first = _pretraining()
+    first.start_epoch()
+    first.start_epoch()
+    again = _pretraining(seed=9)
+    again.generator.set_state(first.epoch_state)
+    again.start_epoch()
+    for step in range(len(first)):
+        for one, other in zip(first.batch(step), again.batch(step), strict=True):
+            assert torch.equal(one.time, other.time)
+
+
+def test_epochs_differ():
+    loader = _pretraining()
+    loader.start_epoch()
+    one = loader.batch(0)[0].time
+    loader.start_epoch()
+    assert not torch.equal(one, loader.batch(0)[0].time)
+
+
+def test_a_batch_before_its_epoch_is_refused():
+    with pytest.raises(RuntimeError, match="start_epoch"):
+        _pretraining().batch(0)
+
+
+def test_downstream_views_are_the_same_every_time_unless_random_crops_are_asked_for():
+    split = PackedSplit.from_arrays(dense_split())
+    clips = torch.arange(len(split))
+    one, again = (downstream_views(split, clips, "bone") for _ in range(2))
+    assert torch.equal(one.time, again.time)
+    random = downstream_views(split, clips, "bone", torch.Generator().manual_seed(0))
+    assert not torch.equal(one.time, random.time)
