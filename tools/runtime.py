@@ -1,25 +1,86 @@
 """What every script needs around its work: a device, a seed, and errors a reader can act on."""
 
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import torch
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn an expected error into one line on stderr and exit status 2.
 
-    Expected are OSError, ValueError and FloatingPointError: what a bad path, a bad file, a bad
-    option or a diverged run raises. Set HICO_TRACEBACK=1 to see where it came from.
+    Expected are OSError, ValueError, FloatingPointError and a full device: what a bad path, a bad
+    file, a bad option, a diverged run or too large a batch raises. Set HICO_TRACEBACK=1 to see
+    where it came from.
 
     Raises:
         SystemExit: status 2, in place of the expected error.
     """
     try:
         yield
-    except (OSError, ValueError, FloatingPointError) as error:
+    except (OSError, ValueError, FloatingPointError, torch.cuda.OutOfMemoryError) as error:
         if os.environ.get("HICO_TRACEBACK"):
             raise
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        text = " ".join(str(error).split())
+        if isinstance(error, torch.cuda.OutOfMemoryError):
+            text = f"the device is full; choose a smaller --batch-size ({text})"
+        print(f"error: {text}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def pick_device(name: str) -> torch.device:
+    """Choose where to compute, in exact float32 unless asked otherwise.
+
+    Args:
+        name: "auto" (CUDA if there is any), "cpu", "cuda" or "cuda:N".
+
+    Returns:
+        The device.
+
+    Raises:
+        ValueError: a device that is not there.
+    """
+    # PyTorch lets cuDNN round to tf32 by itself; the published numbers are float32.
+    torch.backends.cudnn.allow_tf32 = False
+    count = torch.cuda.device_count()
+    if name == "auto":
+        return torch.device("cuda" if count else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"--device {name}: choose auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"--device {name}: choose auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ValueError(f"--device {name}: {count} CUDA devices here; choose auto or cpu")
+    return device
+
+
+def seed_everything(seed: int | None) -> int:
+    """Seed torch's global generators: initial weights, queues and dropout.
+
+    Args:
+        seed: None draws one from the operating system.
+
+    Returns:
+        The seed that was used.
+    """
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    torch.manual_seed(seed)
+    return seed
+
+
+def data_generator(seed: int) -> torch.Generator:
+    """A generator for order, crops and augmentations, apart from the one that draws weights.
+
+    Args:
+        seed: of the run.
+
+    Returns:
+        A generator of the CPU, so that what it draws does not depend on the device.
+    """
+    return torch.Generator().manual_seed(seed + 2**32)

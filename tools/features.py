@@ -1,0 +1,59 @@
+"""Frozen features of a split: one pass of the query encoder, before the heads."""
+
+from contextlib import contextmanager
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from dataset.batches import PackedSplit
+from dataset.views import downstream_views
+from moco import HiCo, Views
+
+CROPS = ("centre", "random")
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def extract(
+    model: HiCo,
+    split: PackedSplit,
+    stream: str,
+    *,
+    batch_size: int = 256,
+    crop: str = "centre",
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Compute the downstream feature of every clip, in the split's order.
+
+    Args:
+        model: its query encoder, in eval mode for the duration.
+        split: clips, on the model's device.
+        stream: "joint", "motion" or "bone".
+        batch_size: clips a pass; changes speed and memory only.
+        crop: "centre" as published, or "random" crops of [0.5, 1].
+        generator: draws the random crops.
+
+    Returns:
+        (N, 2·G·d) float32 on the split's device, no gradient.
+
+    Raises:
+        ValueError: another crop, or a random one without generator.
+    """
+    if crop not in CROPS or (crop == "random" and generator is None):
+        raise ValueError(f"crop {crop}: choose centre, or random with a generator")
+    draws = generator if crop == "random" else None
+    features = torch.empty(len(split), model.config.feature_size, device=split.device)
+    with _evaluating(model), torch.inference_mode():
+        for clips in torch.arange(len(split)).split(batch_size):
+            views = Views(*downstream_views(split, clips, stream, draws))
+            features[clips[0] : clips[-1] + 1] = model.features(views)
+    return features
