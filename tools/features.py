@@ -1,7 +1,7 @@
 """Frozen features of a split: one pass of the query encoder, before the heads."""
 
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn

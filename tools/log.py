@@ -1,0 +1,105 @@
+"""What a run says of itself: TensorBoard, metrics.jsonl, and lines or a bar for who watches."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+Row = dict[str, Any]
+METRICS = "metrics.jsonl"
+
+
+class RunLog:
+    """Scalars of one run, in its checkpoint folder.
+
+    TensorBoard events and one JSON object a line hold the same numbers. On a terminal a bar shows
+    the epoch; elsewhere each row is a line of text.
+    """
+
+    def __init__(self, folder: Path, steps: int, epochs: int, first_step: int = 0) -> None:
+        """Open the logs, dropping what an interrupted run wrote beyond the step it resumes from.
+
+        Args:
+            folder: made if need be.
+            steps: batches an epoch.
+            epochs: of the whole run.
+            first_step: first step, counted from 0 over all epochs, that will be logged.
+        """
+        from torch.utils.tensorboard import SummaryWriter  # slow to import, needed by no one else
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self.steps, self.epochs = steps, epochs
+        self.path = folder / METRICS
+        _keep_rows_before(self.path, first_step)
+        self._file = self.path.open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(folder), purge_step=first_step)
+        self._on_terminal = sys.stderr.isatty()
+        self._bar: tqdm | None = None
+
+    def start_epoch(self, epoch: int, batch: int = 0) -> None:
+        """Begin to show an epoch, counted from 0, at one of its batches."""
+        if self._on_terminal:
+            title = f"epoch {epoch}/{self.epochs - 1}"
+            self._bar = tqdm(total=self.steps, initial=batch, desc=title, unit="batch", leave=False)
+
+    def advance(self) -> None:
+        """One more batch is done."""
+        if self._bar is not None:
+            self._bar.update()
+
+    def end_epoch(self) -> None:
+        """Put the bar away and make sure that the epoch's rows are on disk."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        self._file.flush()
+
+    def write(self, row: Row) -> None:
+        """Record one row.
+
+        Args:
+            row: `epoch`, `batch` and `step` (steps done, from 1) beside plain numbers.
+        """
+        self._file.write(json.dumps(row) + "\n")
+        for name, value in row.items():
+            if name not in ("epoch", "batch", "step"):
+                self._board.add_scalar(name, value, row["step"])
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {row['loss']:.3f}")
+        else:
+            self.say(
+                f"epoch {row['epoch']:3d}  batch {row['batch']:4d}/{self.steps}  "
+                f"loss {row['loss']:.4f}  instance accuracy {row['instance_accuracy']:.1%}  "
+                f"lr {row['learning_rate']:.2g}  {row['clips_per_second']:.0f} clips/s"
+            )
+
+    def say(self, text: str) -> None:
+        """Print a line, above the bar where there is one."""
+        tqdm.write(text, file=sys.stdout)
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        """Finish both files."""
+        self.end_epoch()
+        self._file.close()
+        self._board.close()
+
+
+def _keep_rows_before(path: Path, first_step: int) -> None:
+    """Drop the rows after a step, and a half-written last line; the file stays whole."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if row.get("step", 0) <= first_step:
+            kept.append(line + "\n")
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("".join(kept), encoding="utf-8")
+    os.replace(temporary, path)
