@@ -22,6 +22,7 @@ import numpy as np
 from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 
 PARTIAL = ".partial"
+_ROW_SIZE = 4 * NUM_COORDINATES * MAX_FRAMES * NUM_JOINTS * NUM_BODIES  # bytes of one clip
 
 
 @dataclass(frozen=True)
@@ -205,35 +206,37 @@ class SplitWriter:
     not a bus error, and no page counts as this process' memory, however large the split.
     """
 
-    def __init__(
-        self, folder: Path | str, part: str, names: Sequence[str], labels: Sequence[int]
-    ) -> None:
+    def __init__(self, folder: Path | str, part: str, clips: int) -> None:
         """Describe a part; nothing is written yet.
 
         Args:
             folder: the folder of the protocol; made when needed.
             part: "train" or "val".
-            names: N file names, in the order of the rows; N >= 1.
-            labels: N classes, from 0 on.
+            clips: how many clips it will hold, N >= 1.
 
         Raises:
-            ValueError: when there is no clip, or not one class for each.
+            ValueError: when there is no clip.
         """
-        if not names or len(names) != len(labels):
-            raise ValueError(f"{folder}: {len(names)} names, {len(labels)} labels for {part}")
+        if clips < 1:
+            raise ValueError(f"the {part} part of {folder} would hold no clip")
         self.files = SplitFiles.of(folder, part)
-        self.names = list(names)
-        self.labels = [int(label) for label in labels]
+        self.clips = clips
 
     @property
     def shape(self) -> tuple[int, ...]:
         """(N, 3, 300, 25, 2)."""
-        return (len(self.names), NUM_COORDINATES, MAX_FRAMES, NUM_JOINTS, NUM_BODIES)
+        return (self.clips, NUM_COORDINATES, MAX_FRAMES, NUM_JOINTS, NUM_BODIES)
 
     @property
     def size(self) -> int:
-        """Bytes of the coordinates' file."""
-        return len(self._header()) + len(self.names) * self._row_size()
+        """Bytes of the file of coordinates."""
+        return len(self._header()) + self.clips * _ROW_SIZE
+
+    @property
+    def size_on_disk(self) -> int:
+        """Bytes that the file of coordinates takes now; less than its size until all is written."""
+        path = _partial(self.files.data)
+        return path.stat().st_blocks * 512 if path.is_file() else 0
 
     def create(self) -> None:
         """Start the file of coordinates anew, with all clips zero."""
@@ -260,10 +263,10 @@ class SplitWriter:
         Raises:
             ValueError: for a row or a shape that does not fit.
         """
-        if clip.shape != self.shape[1:] or not 0 <= row < len(self.names):
+        if clip.shape != self.shape[1:] or not 0 <= row < self.clips:
             raise ValueError(f"clip {clip.shape} does not fit row {row} of {self.shape}")
         with _partial(self.files.data).open("r+b") as file:
-            file.seek(len(self._header()) + row * self._row_size())
+            file.seek(len(self._header()) + row * _ROW_SIZE)
             file.write(np.ascontiguousarray(clip, dtype=np.float32).data)
 
     def sync(self) -> None:
@@ -272,19 +275,24 @@ class SplitWriter:
             os.fsync(file.fileno())
 
     def drop(self, rows: Iterable[int]) -> None:
-        """Take clips out, moving the later ones up; not to be interrupted and then resumed."""
+        """Take clips out, moving the later ones up; not to be interrupted and then resumed.
+
+        Raises:
+            ValueError: when no clip would be left.
+        """
         dropped = set(rows)
-        kept = [row for row in range(len(self.names)) if row not in dropped]
-        start, size = len(self._header()), self._row_size()
+        kept = [row for row in range(self.clips) if row not in dropped]
+        if not kept:
+            raise ValueError(f"no clip would be left in {self.files.data}")
+        start = len(self._header())
         with _partial(self.files.data).open("r+b") as file:
             for new, old in enumerate(kept):
                 if new != old:
-                    file.seek(start + old * size)
-                    clip = file.read(size)
-                    file.seek(start + new * size)
+                    file.seek(start + old * _ROW_SIZE)
+                    clip = file.read(_ROW_SIZE)
+                    file.seek(start + new * _ROW_SIZE)
                     file.write(clip)
-            self.names = [self.names[row] for row in kept]
-            self.labels = [self.labels[row] for row in kept]
+            self.clips = len(kept)
             file.seek(0)
             file.write(self._header())
             file.truncate(self.size)
@@ -294,33 +302,35 @@ class SplitWriter:
         for path in (self.files.data, self.files.num_frames, self.files.labels):
             _partial(path).unlink(missing_ok=True)
 
-    def describe(self, num_frames: Sequence[int]) -> None:
-        """Write names, classes and frame counts beside the coordinates, unfinished like them.
+    def describe(
+        self, names: Sequence[str], labels: Sequence[int], num_frames: Sequence[int]
+    ) -> None:
+        """Write what belongs to the clips, in their order, as unfinished as they are.
 
         Args:
-            num_frames: (N,) recorded frames of each clip.
+            names: N file names.
+            labels: N classes, from 0 on.
+            num_frames: N recorded frames.
 
         Raises:
-            ValueError: when there is not one count for each clip.
+            ValueError: when there is not one of each for each clip.
         """
-        if len(num_frames) != len(self.names):
-            raise ValueError(f"{len(num_frames)} frame counts for {len(self.names)} clips")
+        counts = [len(names), len(labels), len(num_frames)]
+        if counts != [self.clips] * 3:
+            raise ValueError(f"{counts} names, labels, frame counts for {self.clips} clips")
         with _partial(self.files.labels).open("wb") as file:
-            pickle.dump((self.names, self.labels), file, protocol=4)
+            pickle.dump((list(names), [int(label) for label in labels]), file, protocol=4)
             _flush(file)
         with _partial(self.files.num_frames).open("wb") as file:
             np.save(file, np.asarray(num_frames, dtype=np.int64))
             _flush(file)
 
     def _header(self) -> bytes:
-        """The first bytes of the .npy file; numpy pads them to one length for any N."""
+        """Return the first bytes of the .npy file; numpy pads them to one length for any N."""
         header = io.BytesIO()
         description = {"descr": "<f4", "fortran_order": False, "shape": self.shape}
         np.lib.format.write_array_header_1_0(header, description)
         return header.getvalue()
-
-    def _row_size(self) -> int:
-        return 4 * int(np.prod(self.shape[1:]))
 
 
 def publish(writers: Sequence[SplitWriter]) -> None:
@@ -358,11 +368,11 @@ def save_arrays(
         labels: (N,) classes, from 0 on.
         names: N file names.
     """
-    writer = SplitWriter(folder, part, names, labels)
+    writer = SplitWriter(folder, part, len(data))
     writer.create()
     for row, clip in enumerate(data):
         writer.write(row, clip)
-    writer.describe(num_frames)
+    writer.describe(names, labels, num_frames)
     publish([writer])
 
 

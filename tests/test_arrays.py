@@ -78,21 +78,21 @@ def write_row(writer: SplitWriter, row: int) -> None:
 
 
 def test_rows_may_come_in_any_order_from_several_processes(tmp_path):
-    writer = SplitWriter(tmp_path, "train", NAMES, LABELS)
+    writer = SplitWriter(tmp_path, "train", 5)
     writer.create()
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         pool.starmap(write_row, [(writer, row) for row in (4, 2, 0, 3, 1)])
-    writer.describe(NUM_FRAMES)
+    writer.describe(NAMES, LABELS, NUM_FRAMES)
     publish([writer])
     assert np.array_equal(load_arrays(tmp_path, "train").data, clips())
 
 
 def test_an_unfinished_part_does_not_look_whole(tmp_path):
-    writer = SplitWriter(tmp_path, "train", NAMES, LABELS)
+    writer = SplitWriter(tmp_path, "train", 5)
     assert not writer.is_started()
     writer.create()
     writer.write(0, clips()[0])
-    writer.describe(NUM_FRAMES)
+    writer.describe(NAMES, LABELS, NUM_FRAMES)
     assert writer.is_started()
     assert all(name.endswith(".partial") for name in os.listdir(tmp_path))
     with pytest.raises(FileNotFoundError, match="is not finished; run the same"):
@@ -102,17 +102,17 @@ def test_an_unfinished_part_does_not_look_whole(tmp_path):
 
 
 def test_a_start_of_another_shape_is_not_taken_up(tmp_path):
-    SplitWriter(tmp_path, "train", NAMES, LABELS).create()
-    assert SplitWriter(tmp_path, "train", NAMES, LABELS).is_started()
-    assert not SplitWriter(tmp_path, "train", NAMES[:4], LABELS[:4]).is_started()
+    SplitWriter(tmp_path, "train", 5).create()
+    assert SplitWriter(tmp_path, "train", 5).is_started()
+    assert not SplitWriter(tmp_path, "train", 4).is_started()
 
 
 @pytest.mark.parametrize("stop", range(6))
 def test_publishing_interrupted_anywhere_leaves_old_or_new_or_nothing(tmp_path, stop, monkeypatch):
     save_arrays(tmp_path, "train", clips(), NUM_FRAMES, LABELS, NAMES)
-    writer = SplitWriter(tmp_path, "train", NAMES[:2], [7, 8])
+    writer = SplitWriter(tmp_path, "train", 2)
     writer.create()
-    writer.describe([9, 9])
+    writer.describe(NAMES[:2], [7, 8], [9, 9])
     steps = iter(range(6))
 
     def interrupted(step):
@@ -136,12 +136,12 @@ def test_publishing_interrupted_anywhere_leaves_old_or_new_or_nothing(tmp_path, 
 
 
 def test_dropped_rows_leave_the_others_in_order(tmp_path):
-    writer = SplitWriter(tmp_path, "train", NAMES, LABELS)
+    writer = SplitWriter(tmp_path, "train", 5)
     writer.create()
     for row in (0, 2, 4):
         writer.write(row, clips()[row])
     writer.drop([1, 3])
-    writer.describe([300, 64, 7])
+    writer.describe(NAMES[::2], LABELS[::2], [300, 64, 7])
     publish([writer])
     arrays = load_arrays(tmp_path, "train")
     assert np.array_equal(arrays.data, clips()[[0, 2, 4]])
@@ -150,18 +150,18 @@ def test_dropped_rows_leave_the_others_in_order(tmp_path):
 
 
 def test_writers_refuse_what_does_not_fit(tmp_path):
-    with pytest.raises(ValueError, match="0 names, 0 labels for train"):
-        SplitWriter(tmp_path, "train", [], [])
-    with pytest.raises(ValueError, match="5 names, 1 labels"):
-        SplitWriter(tmp_path, "train", NAMES, [1])
-    writer = SplitWriter(tmp_path, "train", NAMES, LABELS)
+    with pytest.raises(ValueError, match="the train part of .* would hold no clip"):
+        SplitWriter(tmp_path, "train", 0)
+    writer = SplitWriter(tmp_path, "train", 5)
     writer.create()
     with pytest.raises(ValueError, match="does not fit row 5"):
         writer.write(5, clips()[0])
     with pytest.raises(ValueError, match="does not fit row 0"):
         writer.write(0, clips()[0][:, :50])
-    with pytest.raises(ValueError, match="2 frame counts for 5 clips"):
-        writer.describe([1, 2])
+    with pytest.raises(ValueError, match=r"\[5, 5, 2\] names, labels, frame counts for 5"):
+        writer.describe(NAMES, LABELS, [1, 2])
+    with pytest.raises(ValueError, match="no clip would be left"):
+        writer.drop(range(5))
 
 
 class Malicious:
