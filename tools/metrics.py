@@ -1,0 +1,54 @@
+"""Accuracies, as tensors that wait on the device until somebody reads them.
+
+Axes: N clips, L classes.
+"""
+
+import torch
+from torch import Tensor
+
+
+def top_k_accuracy(scores: Tensor, labels: Tensor, k: int) -> Tensor:
+    """Share of clips whose label is among the k classes of the highest scores.
+
+    Args:
+        scores: (N, L) one score for each class; of equal ones the smaller class comes first.
+        labels: (N,) 0-based classes, integer.
+        k: >= 1; with L <= k every clip with a finite score counts.
+
+    Returns:
+        Scalar, in percent. A clip whose own score is not a number is never right.
+    """
+    own = scores.gather(1, labels[:, None])  # (N, 1)
+    smaller = torch.arange(scores.shape[1], device=scores.device) < labels[:, None]  # (N, L)
+    ahead = ~(scores < own) & ((scores != own) | smaller)  # NaN is ahead of everything
+    right = (ahead.sum(dim=1) < k) & ~own.squeeze(1).isnan()
+    return 100 * right.double().mean()
+
+
+def average_precision(similarities: Tensor, relevant: Tensor) -> Tensor:
+    """Average precision of each query's whole ranking; all queries share their relevant items.
+
+    Equal similarities form one step of the ranking, so their order does not matter.
+
+    Args:
+        similarities: (Q, N) of each query to each item; higher is nearer.
+        relevant: (N,) boolean, the items that are right for these queries.
+
+    Returns:
+        (Q,) in [0, 1], float64; 0 where no item is relevant. For query q with R relevant items
+        1/R · sum over them of (relevant items at least as near) / (items at least as near).
+
+    Source:
+        Manning, Raghavan and Schütze 2008, Introduction to Information Retrieval, section 8.4.
+    """
+    Q, R = similarities.shape[0], int(relevant.sum())
+    if R == 0:
+        return similarities.new_zeros(Q, dtype=torch.float64)
+    near = similarities[:, relevant].sort(dim=1).values  # (Q, R), rising
+    passed = torch.searchsorted(near, similarities.contiguous(), right=True)  # (Q, N), 0 to R
+    count = torch.zeros(Q, R + 1, dtype=torch.int32, device=near.device)
+    count.scatter_add_(1, passed, torch.ones_like(passed, dtype=torch.int32))
+    # An item that passed more than r relevant ones is at least as near as relevant item r.
+    items = count.flip(1).cumsum(1).flip(1)[:, 1:]  # (Q, R)
+    right = R - torch.searchsorted(near, near)  # (Q, R)
+    return (right / items.double()).mean(dim=1)
