@@ -1,9 +1,9 @@
 """Random augmentations of batches of clips: temporal crop-resize, shear, joint corruption.
 
-Axes: N clips, T frames, M=2 bodies, V=25 joints, C=3 coordinates (metres, body-centred). Batches lie
-(N, T, M, V, C), so that the time-major layout is a view. Whatever is random is drawn by a `draw_…`
-function from the generator it is given, on the CPU, so that results do not depend on the device that
-computes with them; all other functions are pure.
+Axes: N clips, T frames, M=2 bodies, V=25 joints, C=3 coordinates (metres, body-centred).
+Batches lie (N, T, M, V, C), so that the time-major layout is a view. Whatever is random is drawn by
+a `draw_…` function from the generator it is given, on the CPU, so that results do not depend on the
+device that computes with them; all other functions are pure.
 
 Source of every constant: the published code (README, "What is faithful").
 """
@@ -152,9 +152,9 @@ def joint_matrices(corrupted: Tensor, matrices: Tensor) -> Tensor:
 def draw_spatial(count: int, generator: torch.Generator) -> Tensor:
     """Draw one spatial augmentation a clip: shear or joint corruption with equal chance.
 
-    Corruption takes 15 joints without replacement and, with equal chance, sets them to zero or mixes
-    their coordinates, p to pᵀR, R a full matrix uniform in [-1, 1]. All are linear, so each is a
-    matrix for each joint; one draw serves all frames and both bodies.
+    Corruption takes 15 joints without replacement and, with equal chance, sets them to zero or
+    mixes their coordinates, p to pᵀR, R a full matrix uniform in [-1, 1]. All are linear, so each
+    is a matrix for each joint; one draw serves all frames and both bodies.
 
     Args:
         count: N.

@@ -1,9 +1,9 @@
 """A split resident in memory, packed: of each clip only the frames that a crop can read.
 
 Axes: N clips, T frames, M=2 bodies, V=25 joints, C=3 coordinates (metres).
-A published array holds 300 frames of two bodies for every clip. Packed, each body of a clip is a run
-of its first `num_frame` rows in one table, and a body that is absent has none: about a third of the
-size for NTU RGB+D, small enough to stay on the device that trains.
+A published array holds 300 frames of two bodies for every clip. Packed, each body of a clip is a
+run of its first `num_frame` rows in one table, and a body that is absent has none: about a third of
+the size for NTU RGB+D, small enough to stay on the device that trains.
 """
 
 from collections.abc import Iterator

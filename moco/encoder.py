@@ -1,8 +1,8 @@
 """The hierarchical encoder: two branches that see a clip at G granularities.
 
 Axes: N clips, T tokens of a level, F input features, d hidden size, G granularities.
-A branch embeds its tokens, halves them G - 1 times (unified downsampling), lets one sequence encoder
-look at every level apart, and keeps the maximum over each level's tokens.
+A branch embeds its tokens, halves them G - 1 times (unified downsampling), lets one sequence
+encoder look at every level apart, and keeps the maximum over each level's tokens.
 
 Source: HiCo (arXiv 2212.02082), section 3.2.
 """
@@ -84,7 +84,7 @@ class EncoderConfig:
 
 
 class Downsample(nn.Module):
-    """Unified downsampling: depthwise convolution over tokens, LayerNorm, ReLU, maximum of pairs."""
+    """Unified downsampling: depthwise convolution, LayerNorm, ReLU, maximum of token pairs."""
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
@@ -231,7 +231,7 @@ class HierarchicalEncoder(nn.Module):
         self.time = Branch(config.time_features, config)
         self.space = Branch(config.space_features, config)
         if config.kind == "Transformer":
-            # The published branches copy one Transformer, of which Xavier redraws only the matrices.
+            # The published branches copy one Transformer; Xavier redraws only its matrices.
             self.space.sequence.load_state_dict(self.time.sequence.state_dict())
 
     def forward(self, views: Views) -> Features:

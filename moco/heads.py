@@ -53,7 +53,7 @@ class Heads(nn.Module):
                 The contrast needs one of the query and all of the key.
 
         Returns:
-            clip and part (N, granularities, D), temporal, spatial and instance (N, D); unit vectors.
+            clip and part (N, granularities, D), the other three (N, D); unit vectors.
         """
         projections = (
             self.clip(features.clip[:, :granularities]),

@@ -85,15 +85,14 @@ def read(path: Path) -> Payload:
     Raises:
         ValueError: truncated, not a checkpoint, or without a `state_dict`.
     """
-    try:
-        payload = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # torch raises what the damage happens to trigger
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise ValueError(
-            f"{path} is not a readable checkpoint ({reason}); copy it again or choose another"
-        ) from None
+    with path.open("rb") as file:
+        try:
+            payload = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises what the damage happens to trigger
+            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            raise ValueError(
+                f"{path} is not a readable checkpoint ({reason}); copy it again or choose another"
+            ) from None
     state = payload.get("state_dict") if isinstance(payload, dict) else None
     if not isinstance(state, dict) or not all(torch.is_tensor(x) for x in state.values()):
         raise ValueError(f"{path} holds no state_dict of tensors; it is not a HiCo checkpoint")

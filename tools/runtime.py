@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 import torch
 
+DATA_SALT = 0x48694336
+"""Keeps the data's draws apart from the weights'; within the 32 bits of a seed that torch uses."""
+
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
@@ -83,4 +86,4 @@ def data_generator(seed: int) -> torch.Generator:
     Returns:
         A generator of the CPU, so that what it draws does not depend on the device.
     """
-    return torch.Generator().manual_seed(seed + 2**32)
+    return torch.Generator().manual_seed(seed ^ DATA_SALT)

@@ -104,7 +104,8 @@ class Trainer:
         """
         if model.queue_size % batches.batch_size:
             raise ValueError(
-                f"--hico-k {model.queue_size} is not a multiple of --batch-size {batches.batch_size}"
+                f"--hico-k {model.queue_size} is not a multiple of --batch-size "
+                f"{batches.batch_size}"
             )
         self.model, self.batches, self.plan, self.folder, self.data = (
             model, batches, plan, folder, data,
@@ -273,7 +274,7 @@ class Trainer:
             checkpoint.save_whole(self.payload(), path)
 
     def _save_last(self) -> None:
-        """Write checkpoint_last unless writing would take too much of the time; always at an end."""
+        """Write checkpoint_last where that costs little of the time, and always at an end."""
         began = time.perf_counter()
         ended = self.progress.epoch == self.plan.epochs or self.stopped_by is not None
         if not ended and (began - self._last_written) * WRITING_SHARE < self._writing_seconds:

@@ -1,0 +1,107 @@
+"""The encoder: levels, ties, initial values and refusals (its numbers: test_published_model.py)."""
+
+import pytest
+import torch
+
+from moco import EncoderConfig, HiCo, Views
+from moco.encoder import Downsample, HierarchicalEncoder
+
+KINDS = ["GRU", "LSTM", "Transformer"]
+
+
+def views(count=3):
+    return Views(torch.randn(count, 64, 150), torch.randn(count, 50, 192))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("granularity", [1, 4, 6])
+def test_features_have_one_row_a_granularity(kind, granularity):
+    config = EncoderConfig(kind=kind, hidden_size=8, granularity=granularity)
+    features = HierarchicalEncoder(config)(views())
+    assert features.clip.shape == features.part.shape == (3, granularity, 8)
+    assert features.instance.shape == (3, config.feature_size)
+
+
+@pytest.mark.parametrize(("tokens", "kept"), [(64, 32), (25, 12), (2, 1), (3, 1)])
+def test_downsampling_halves_and_drops_an_odd_last_token(tokens, kept):
+    module = Downsample(8)
+    x = torch.randn(2, tokens, 8)
+    normed = module.norm(module.conv(x.transpose(1, 2)).transpose(1, 2)).relu()
+    expected = torch.nn.functional.max_pool1d(normed.transpose(1, 2), 2).transpose(1, 2)
+    assert module(x).shape == (2, kept, 8)
+    torch.testing.assert_close(module(x), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_levels_do_not_see_each_other(kind):
+    """A coarser level reads the embedded tokens only, so dropping it leaves the finer ones alone."""
+    torch.manual_seed(0)
+    fine = HierarchicalEncoder(EncoderConfig(kind=kind, hidden_size=8, granularity=2)).eval()
+    coarse = HierarchicalEncoder(EncoderConfig(kind=kind, hidden_size=8, granularity=4)).eval()
+    coarse.load_state_dict(fine.state_dict())
+    batch = views()
+    torch.testing.assert_close(fine(batch).clip, coarse(batch).clip[:, :2])
+    torch.testing.assert_close(fine(batch).part, coarse(batch).part[:, :2])
+
+
+def test_a_transformer_does_not_see_the_order_of_its_tokens():
+    encoder = HierarchicalEncoder(EncoderConfig(hidden_size=8, granularity=1)).eval()
+    batch = views()
+    turned = Views(batch.time.flip(1), batch.space.flip(1))
+    torch.testing.assert_close(encoder(batch).clip, encoder(turned).clip)
+
+
+def test_tied_tokens_share_the_gradient():
+    encoder = HierarchicalEncoder(EncoderConfig(kind="GRU", hidden_size=8, granularity=1))
+    tokens = torch.ones(1, 4, 8, requires_grad=True)
+    encoder.time.sequence.rnn.forward = lambda x: (x, None)
+    encoder.time.sequence([tokens]).sum().backward()
+    assert (tokens.grad == 0.25).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_matrix_is_xavier_uniform_and_the_key_is_a_copy(kind):
+    torch.manual_seed(0)
+    model = HiCo(EncoderConfig(kind=kind, hidden_size=64, num_layers=2), queue_size=64)
+    for name, parameter in model.query.named_parameters():
+        if parameter.dim() == 2:
+            bound = (6 / sum(parameter.shape)) ** 0.5
+            assert parameter.abs().max() <= bound, name
+            assert parameter.abs().max() > 0.98 * bound, name
+    for one, other in zip(model.query.parameters(), model.key.parameters(), strict=True):
+        assert torch.equal(one, other)
+        assert one.data_ptr() != other.data_ptr()
+        assert not other.requires_grad
+
+
+def test_both_transformers_and_all_their_layers_start_from_the_same_vectors():
+    torch.manual_seed(0)
+    encoder = HiCo(EncoderConfig(hidden_size=16, num_layers=2), queue_size=8).query.encoder
+    layers = [*encoder.time.sequence.layers, *encoder.space.sequence.layers]
+    first = dict(layers[0].named_parameters())
+    for layer in layers[1:]:
+        for name, parameter in layer.named_parameters():
+            assert torch.equal(parameter, first[name]) == (parameter.dim() == 1), name
+
+
+def test_dropout_works_in_training_only():
+    model = HiCo(EncoderConfig(hidden_size=16), projection_size=8, queue_size=8)
+    batch = views()
+    assert not torch.equal(model.features(batch), model.features(batch))
+    model.eval()
+    assert torch.equal(model.features(batch), model.features(batch))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "TCN"}, "encoder TCN: choose one of GRU, LSTM, Transformer"),
+        ({"granularity": 7}, "granularity 7: choose 1 to 6"),
+        ({"hidden_size": 10}, "hidden size 10 does not divide into 4 attention heads"),
+        ({"kind": "GRU", "hidden_size": 9}, "hidden size 9 does not divide into 2 directions"),
+        ({"num_layers": 0}, "must be at least 1"),
+    ],
+)
+def test_sizes_that_no_encoder_can_have_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        EncoderConfig(**options)

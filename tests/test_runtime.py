@@ -1,0 +1,65 @@
+"""Device, seed and error lines."""
+
+import pytest
+import torch
+
+from tools.runtime import data_generator, one_line_errors, pick_device, seed_everything
+
+
+@pytest.mark.parametrize("error", [ValueError, FileNotFoundError, FloatingPointError])
+def test_an_expected_error_is_one_line_and_status_2(capsys, error):
+    with pytest.raises(SystemExit) as stopped, one_line_errors():
+        raise error("first\nsecond")
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == "error: first second\n"
+
+
+def test_a_full_device_is_told_what_to_do(capsys):
+    with pytest.raises(SystemExit), one_line_errors():
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+    assert "choose a smaller --batch-size" in capsys.readouterr().err
+
+
+def test_an_unexpected_error_keeps_its_traceback(monkeypatch):
+    with pytest.raises(KeyError), one_line_errors():
+        raise KeyError("bug")
+    monkeypatch.setenv("HICO_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="where from"), one_line_errors():
+        raise ValueError("where from")
+
+
+def test_devices_are_checked(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert pick_device("auto").type == "cpu"
+    for name in ("cuda", "cuda:3"):
+        with pytest.raises(ValueError, match=f"--device {name}: 0 CUDA devices here"):
+            pick_device(name)
+    for name in ("gpu", "meta", "cuda:x"):
+        with pytest.raises(ValueError, match=f"--device {name}: choose auto, cpu, cuda or cuda:N"):
+            pick_device(name)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert pick_device("auto").type == "cuda"
+    assert pick_device("cuda:1").index == 1
+
+
+def test_float32_is_not_rounded_behind_our_back():
+    torch.backends.cudnn.allow_tf32 = True
+    pick_device("cpu")
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_a_seed_fixes_all_draws_and_none_given_is_reported():
+    assert seed_everything(7) == 7
+    one = torch.rand(3)
+    seed_everything(7)
+    assert torch.equal(one, torch.rand(3))
+    assert seed_everything(None) != seed_everything(None)
+
+
+def test_weights_and_data_do_not_share_their_draws():
+    seed_everything(7)
+    assert not torch.equal(torch.rand(3), torch.rand(3, generator=data_generator(7)))
+    assert torch.equal(
+        torch.rand(3, generator=data_generator(7)), torch.rand(3, generator=data_generator(7))
+    )
