@@ -56,8 +56,8 @@ class HiCo(nn.Module):
             queue_size: K; the clip and part queues hold G·K keys.
             momentum: m of the key network, in [0, 1].
             temperature: t > 0, divides the cosine similarities.
-            queue_wrap: "published" returns the clip and part pointers to 0 after K keys, so that
-                (G - 1)·K stay as they were drawn; "full" after G·K.
+            queue_wrap: "published" takes the clip and part pointers back to 0 after K keys, so
+                that (G - 1)·K stay as they were drawn; "full" after G·K.
 
         Raises:
             ValueError: a value outside these bounds.
@@ -75,16 +75,12 @@ class HiCo(nn.Module):
         self.queue_wrap = queue_wrap
         self.query = Network(config, projection_size)
         self.key = frozen_copy(self.query)
-        wide = config.granularity * queue_size
+        wide = config.granularity * queue_size  # clip and part have G keys a clip
         wrap = queue_size if queue_wrap == "published" else wide
-        queues = Levels(
-            clip=KeyQueue(projection_size, wide, wrap),
-            part=KeyQueue(projection_size, wide, wrap),
-            temporal=KeyQueue(projection_size, queue_size),
-            spatial=KeyQueue(projection_size, queue_size),
-            instance=KeyQueue(projection_size, queue_size),
+        sizes = Levels(*[(wide, wrap)] * 2, *[(queue_size, queue_size)] * 3)
+        self.queues = nn.ModuleDict(
+            {level: KeyQueue(projection_size, *size) for level, size in sizes._asdict().items()}
         )
-        self.queues = nn.ModuleDict(queues._asdict())
 
     @property
     def projection_size(self) -> int:

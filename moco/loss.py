@@ -5,6 +5,7 @@ Axes: B batch, P positives, K negatives, D projection size.
 Source: HiCo (arXiv 2212.02082), section 3.3.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -100,10 +101,7 @@ def compare(
         Logits of the five terms. The two domains change places: a temporal query looks for its
         spatial key among spatial negatives.
     """
-
-    def logits(anchor: Tensor, positives: Tensor, negatives: Tensor) -> Logits:
-        return similarities(anchor, positives, negatives, temperature)
-
+    logits = partial(similarities, temperature=temperature)
     return Levels(
         clip=logits(query.clip[:, 0], keys.clip, queues.clip),
         part=logits(query.part[:, 0], keys.part, queues.part),

@@ -34,7 +34,7 @@ def test_downsampling_halves_and_drops_an_odd_last_token(tokens, kept):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_levels_do_not_see_each_other(kind):
-    """A coarser level reads the embedded tokens only, so dropping it leaves the finer ones alone."""
+    """Every level reads embedded tokens only, so more levels leave the finer ones alone."""
     torch.manual_seed(0)
     fine = HierarchicalEncoder(EncoderConfig(kind=kind, hidden_size=8, granularity=2)).eval()
     coarse = HierarchicalEncoder(EncoderConfig(kind=kind, hidden_size=8, granularity=4)).eval()

@@ -20,8 +20,9 @@ from tools.trainer import LAST
 
 ROOT = Path(__file__).parent.parent
 SMALL = (
-    "--hidden-size 8 --hico-dim 4 --hico-k 16 --batch-size 4 --print-freq 1 --device cpu --lr 0.05"
-).split()
+    *("--hidden-size", "8", "--hico-dim", "4", "--hico-k", "16", "--batch-size", "4"),
+    *("--print-freq", "1", "--device", "cpu", "--lr", "0.05"),
+)
 LOSSES = ("clip", "part", "temporal", "spatial", "instance", "loss")
 
 

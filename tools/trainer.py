@@ -30,12 +30,12 @@ WRITING_SHARE = 0.02
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how to train; the fields are the published options of the same meaning."""
+    """How long and how to train; the fields are the published options."""
 
     epochs: int = 451
-    learning_rate: float = 0.01
+    lr: float = 0.01
     schedule: tuple[int, ...] = (351,)
-    cosine: bool = False
+    cos: bool = False
     momentum: float = 0.9
     weight_decay: float = 1e-4
     print_freq: int = 10
@@ -110,9 +110,7 @@ class Trainer:
         self.model, self.batches, self.plan, self.folder, self.data = (
             model, batches, plan, folder, data,
         )  # fmt: skip
-        self.optimizer = checkpoint.make_optimizer(
-            model, plan.learning_rate, plan.momentum, plan.weight_decay
-        )
+        self.optimizer = checkpoint.make_optimizer(model, plan.lr, plan.momentum, plan.weight_decay)
         self.progress = Progress(epoch=plan.start_epoch, step=plan.start_epoch * len(batches))
         self.stopped_by: int | None = None
         self._window = _Window()
@@ -214,9 +212,7 @@ class Trainer:
 
     def _run_epoch(self, log: RunLog) -> None:
         progress, plan = self.progress, self.plan
-        rate = learning_rate(
-            plan.learning_rate, progress.epoch, plan.epochs, plan.schedule, plan.cosine
-        )
+        rate = learning_rate(plan.lr, progress.epoch, plan.epochs, plan.schedule, plan.cos)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.batches.start_epoch()
@@ -287,13 +283,13 @@ class Trainer:
     def _catch_signals(self) -> Iterator[None]:
         """Let a signal end the run after the step in hand; a second one ends it at once."""
 
-        def stop(number: int, _frame: FrameType | None) -> None:
+        def _stop(number: int, _frame: FrameType | None) -> None:
             self.stopped_by = number
             signal.signal(number, before[number])
 
         before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
         for number in before:
-            signal.signal(number, stop)
+            signal.signal(number, _stop)
         try:
             yield
         finally:
