@@ -69,10 +69,8 @@ class HiCo(nn.Module):
             raise ValueError(
                 f"momentum {momentum} must be in [0, 1], temperature {temperature} > 0"
             )
-        self.config = config
-        self.momentum = momentum
-        self.temperature = temperature
-        self.queue_wrap = queue_wrap
+        self.config, self.queue_wrap = config, queue_wrap
+        self.momentum, self.temperature = momentum, temperature
         self.query = Network(config, projection_size)
         self.key = frozen_copy(self.query)
         wide = config.granularity * queue_size  # clip and part have G keys a clip
