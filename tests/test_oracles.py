@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.oracles import augment
+from tests.oracles import augment, probe
 from tests.oracles.model import PREFIXES, PlainHiCo, plain_losses
 from tests.oracles.step import plain_optimizer, plain_step
 
@@ -211,3 +211,37 @@ def test_both_layouts_hold_the_same_numbers(arrays):
     assert np.array_equal(
         time.reshape(64, 2, 25, 3), space.reshape(2, 25, 64, 3).transpose(2, 0, 1, 3)
     )
+
+
+def test_the_probe_learns_as_the_published_one_does():
+    with np.load(GOLDENS / "linear_probe.npz") as stored:
+        arrays = {k: torch.from_numpy(stored[k]) for k in stored.files if k != "meta"}
+        meta = json.loads(str(stored["meta"]))
+    classifier = torch.nn.Linear(48, 10)
+    classifier.load_state_dict({"weight": arrays["init_weight"], "bias": arrays["init_bias"]})
+    optimizer = plain_optimizer(classifier, meta["lr"], meta["momentum"], meta["weight_decay"])
+    train, test = (lambda i, p=p: arrays[f"{p}_features"][i] for p in ("train", "test"))
+    rows = []
+    for epoch, order in enumerate(arrays["permutations"]):
+        optimizer.param_groups[0]["lr"] = meta["lr"] * 0.1 ** sum(
+            epoch >= milestone for milestone in meta["schedule"]
+        )
+        loss = probe.learn(
+            classifier, optimizer, train, arrays["train_labels"], order.tolist(), meta["batch"]
+        )
+        rows.append((loss, *probe.score(classifier, test, arrays["test_labels"], meta["batch"])))
+    expected = torch.stack([arrays[k] for k in ("train_loss", "top1", "top5")], dim=1)
+    assert_close(np.array(rows), expected, **CLOSE)
+    assert_close(classifier.weight.detach(), arrays["final_weight"], **CLOSE)
+    assert_close(classifier.bias.detach(), arrays["final_bias"], **CLOSE)
+
+
+def test_recomputed_features_are_those_of_the_centre_views(arrays):
+    network = PlainHiCo("GRU", 16, queue_size=8, projection_size=4).encoder_q.eval()
+    clips, frames = arrays["clips"], arrays["num_frames"]
+    found = probe.recomputed(network, clips, frames, "bone")([3, 1])
+    for row, i in zip(found, (3, 1), strict=True):
+        view = augment.centre_view(clips[i], int(frames[i]), "bone")
+        with torch.no_grad():
+            expected = network.features(tuple(torch.from_numpy(part)[None] for part in view))
+        assert_close(row, expected[0], **CLOSE)

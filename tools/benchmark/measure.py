@@ -1,0 +1,48 @@
+"""One row of the table: ours, plain and the machine's rates, timed in turns."""
+
+from tools.benchmark.floor import Machine, Work
+from tools.benchmark.report import Row
+from tools.benchmark.settings import Settings
+from tools.benchmark.timing import Side, interleave, peak_memory
+
+
+def measure(
+    work: str,
+    ours: Side,
+    plain: Side,
+    least: Work,
+    settings: Settings,
+    *,
+    ours_per: float = 1.0,
+    plain_per: float = 1.0,
+    note: str = "",
+) -> Row:
+    """Warm both sides up, then time them in turns, and the machine's own rates with them.
+
+    Args:
+        work: name of the row.
+        ours: our side; its first call is where memory is read.
+        plain: the oracle's.
+        least: what the unit of work cannot avoid.
+        settings: device and turns.
+        ours_per: units of work that one call of ours does.
+        plain_per: likewise of the oracle; below 1 where it does a part.
+        note: to the reader.
+
+    Returns:
+        Times for one unit of work.
+    """
+    memory = peak_memory(ours, settings.device)
+    plain()
+    machine = Machine(settings.device)  # late: its operands are no part of the memory of ours
+    sides = {"ours": ours, "plain": plain, **machine.sides()}
+    times = interleave(sides, settings.device, settings.repetitions)
+    return Row(
+        work,
+        1e3 * times["ours"] / ours_per,
+        1e3 * times["plain"] / plain_per,
+        1e3 * machine.floor(least, times),
+        memory,
+        *machine.rates(times),
+        note,
+    )

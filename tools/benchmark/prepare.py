@@ -1,0 +1,73 @@
+"""Raw NTU files to both NTU-60 protocols: one vectorised reading against two joint by joint."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import replace
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+
+from dataset.protocols import NTU60
+from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
+from tools.benchmark.floor import FLOAT, Work
+from tools.benchmark.measure import measure
+from tools.benchmark.plain import oracle
+from tools.benchmark.report import Row
+from tools.benchmark.settings import Settings
+from tools.prepare.build import Settings as BuildSettings
+from tools.prepare.build import build
+from tools.prepare.ntu import collect
+from tools.prepare.synthetic import generate
+
+TAKES = 3
+"""Of each person and action, the fewest that all three cameras watch."""
+CLIP_BYTES = FLOAT * NUM_COORDINATES * MAX_FRAMES * NUM_JOINTS * NUM_BODIES
+
+
+def rows(settings: Settings) -> Iterator[Row]:
+    """Measure the time a file takes from text to both splits on disk, one process a side."""
+    settings = replace(settings, device=torch.device("cpu"))  # whatever trains
+    with tempfile.TemporaryDirectory(prefix="hico-benchmark-") as folder:
+        raw = Path(folder, "raw")
+        count = generate(raw, seed=0, performers=settings.raw_performers, clips=TAKES)
+        files = sorted(raw.iterdir())
+        chosen = files[:: max(1, count // settings.plain_files)][: settings.plain_files]
+        yield measure(
+            "prepare, a file",
+            partial(_our_preparation, raw),
+            partial(_plain_preparation, oracle("prepare"), chosen),
+            prepare_work(files),
+            settings,
+            ours_per=count,
+            plain_per=len(chosen),
+            note=f"both protocols, one process; {count} files ours, {len(chosen)} plain",
+        )
+
+
+def prepare_work(files: list[Path]) -> Work:
+    """Read the text once, write the clip for both protocols; a mean file.
+
+    What it takes to turn text into numbers is not in it.
+    """
+    text = sum(path.stat().st_size for path in files) / len(files)
+    return Work(0, text + len(NTU60.rules) * CLIP_BYTES)
+
+
+def _our_preparation(raw: Path) -> None:
+    # What `build` reports is no news here.
+    with tempfile.TemporaryDirectory(dir=raw.parent) as out, redirect_stdout(StringIO()):
+        collection = collect(raw, NTU60, missing=set())
+        build(collection, BuildSettings(Path(out), rotate_z=True, workers=1, skip_bad=False))
+
+
+def _plain_preparation(plain: ModuleType, files: list[Path]) -> None:
+    """Each protocol parses all its files again and holds its split in memory, as published."""
+    with tempfile.TemporaryDirectory(dir=files[0].parent.parent) as out:
+        for protocol in NTU60.rules:
+            clips = [plain.prepare_clip_plain(path) for path in files]
+            np.save(Path(out, protocol), np.stack(clips))

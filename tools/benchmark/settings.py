@@ -1,0 +1,59 @@
+"""The sizes at which works are measured: the published ones, or few enough for a laptop."""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured, and how often.
+
+    Attributes:
+        device: where ours and the plain model compute.
+        batch: clips in a batch of pre-training.
+        hidden_size: d of the encoder.
+        queue_size: K.
+        kinds: encoders whose training step is measured.
+        repetitions: least number of timed turns of a step; other works follow it.
+        data_clips: clips in the split that views are drawn from.
+        probe_clips: clips that the probe trains on and is tested on.
+        probe_epochs: epochs of the probe.
+        raw_performers: people in the raw recordings that are prepared, 48 files each; 3 or more,
+            so that every part of both protocols gets some.
+        plain_files: how many of those files the oracle prepares.
+    """
+
+    device: torch.device
+    batch: int = 64
+    hidden_size: int = 512
+    queue_size: int = 2048
+    kinds: tuple[str, ...] = ("Transformer", "GRU", "LSTM")
+    repetitions: int = 7
+    data_clips: int = 512
+    probe_clips: tuple[int, int] = (1024, 512)
+    probe_epochs: int = 80
+    raw_performers: int = 6
+    plain_files: int = 16
+
+
+def choose(device: torch.device, quick: bool) -> Settings:
+    """Settings for a careful run, or for one that a laptop ends in a few minutes.
+
+    Args:
+        device: where to compute.
+        quick: fewer clips and turns; the model keeps its full size.
+
+    Returns:
+        Settings.
+    """
+    if not quick:
+        return Settings(device)
+    return Settings(
+        device,
+        repetitions=3,
+        data_clips=128,
+        probe_clips=(256, 128),
+        raw_performers=3,
+        plain_files=8,
+    )
