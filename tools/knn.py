@@ -1,0 +1,213 @@
+"""Retrieval: the nearest training clips of each test clip by cosine similarity, and their vote.
+
+Axes: N training clips (the gallery), Q test clips (the queries), F features, k neighbours.
+
+Memory is bounded: a block of queries meets the whole gallery at a time, never all of them. The
+answer is exact and does not depend on the device, the blocks or the order in which a matrix product
+is summed: where the rounding of a float32 product could change the order, the clips in question are
+compared in float64. Of equally near clips the first in the gallery is nearest.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tools.metrics import average_precision
+
+BLOCK = 2**24
+"""Similarities held at a time, 64 MB."""
+ROWS = 4096
+"""Clips normalised at a time."""
+TERMS = 512
+"""Features whose products are summed at a time."""
+SPARE = 8
+"""Clips beside the nearest that are compared in float64 at first."""
+MOST_CANDIDATES = 1024
+"""Where more clips than this are equally near but for rounding, only so many are compared."""
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """What retrieval says of an encoder; accuracies in percent.
+
+    Attributes:
+        top1: test clips whose neighbours vote for their class.
+        top5: test clips with their class among the 5 nearest clips, whatever k is.
+        mean_average_precision: over the full ranking of the gallery.
+        predictions: (Q,) classes that were voted for.
+        neighbours: (Q, k) training clips, nearest first.
+    """
+
+    top1: float
+    top5: float
+    mean_average_precision: float
+    predictions: Tensor
+    neighbours: Tensor
+
+
+def retrieve(
+    train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, k: int = 1
+) -> Retrieval:
+    """Look up the training clips nearest to each test clip, on the features' device.
+
+    Args:
+        train: (N, F) float32 features; lengths do not matter, a zero vector is similar to none.
+        train_labels: (N,) classes from 0 on.
+        test: (Q, F) features.
+        test_labels: (Q,) classes.
+        k: neighbours that vote, of equal weight; on a draw the smaller class wins.
+
+    Returns:
+        Retrieval.
+
+    Raises:
+        ValueError: for features that are not finite, or fewer training clips than neighbours.
+    """
+    _check(train, test, k)
+    train_labels, test_labels = train_labels.to(train.device), test_labels.to(train.device)
+    gallery = _Gallery.of(train)
+    near = torch.empty(len(test), max(k, min(5, len(train))), dtype=torch.int64, device=test.device)
+    precision = torch.empty(len(test), dtype=torch.float64, device=test.device)
+    with _exact_products():
+        for label in test_labels.unique():  # queries of one class share their right answers
+            for rows in (test_labels == label).nonzero()[:, 0].split(1 + BLOCK // len(train)):
+                similarities, error = gallery.compare(test[rows])
+                near[rows] = gallery.nearest(test[rows], similarities, error, near.shape[1])
+                precision[rows] = average_precision(similarities, train_labels == label)
+    predictions = vote(train_labels[near[:, :k]])
+    right = train_labels[near[:, :5]] == test_labels[:, None]
+    return Retrieval(
+        top1=100 * (predictions == test_labels).double().mean().item(),
+        top5=100 * right.any(dim=1).double().mean().item(),
+        mean_average_precision=100 * precision.mean().item(),
+        predictions=predictions,
+        neighbours=near[:, :k],
+    )
+
+
+def vote(labels: Tensor) -> Tensor:
+    """Return the commonest class of each row, the smallest of the commonest: (Q, k) to (Q,)."""
+    counts = labels.new_zeros(len(labels), int(labels.max()) + 1)  # (Q, L)
+    return counts.scatter_add_(1, labels, torch.ones_like(labels)).argmax(dim=1)
+
+
+@dataclass(frozen=True)
+class _Gallery:
+    """Training clips prepared for comparison.
+
+    Unit vectors of one encoder lie close together, so float32 would lose what tells them apart.
+    The mean is taken off first: for unit q and g, q·g = (q - mean)·(g - mean) + mean·g + a number
+    that is the same for all g.
+
+    Attributes:
+        features: (N, F) as given.
+        mean: (F,) float64 mean of the unit vectors.
+        centred: (N, F) float32 unit vectors less their mean.
+        offset: (N,) float32 mean·g.
+        lengths: (N,) float64 of the features.
+        reach: largest length of a centred vector.
+    """
+
+    features: Tensor
+    mean: Tensor
+    centred: Tensor
+    offset: Tensor
+    lengths: Tensor
+    reach: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor) -> "_Gallery":
+        """Prepare (N, F) features."""
+        parts = features.split(ROWS)
+        mean = torch.stack([_unit(part).sum(dim=0) for part in parts]).sum(dim=0) / len(features)
+        centred = torch.cat([(_unit(part) - mean).float() for part in parts])
+        offset = torch.cat([((_unit(part) - mean) @ mean).float() for part in parts])
+        lengths = torch.cat([_length(part.double()) for part in parts])
+        reach = torch.linalg.vector_norm(centred, dim=1).max()
+        return cls(features, mean, centred, offset, lengths, reach)
+
+    def compare(self, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """Compare queries to every training clip.
+
+        Args:
+            queries: (Q, F) features.
+
+        Returns:
+            (Q, N) similarities, each row less a number of its own, and (Q,) how far each can be
+            off whatever the order of summation (Higham 2002, section 3.1).
+        """
+        centred = (_unit(queries) - self.mean).float()  # (Q, F)
+        length = torch.linalg.vector_norm(centred, dim=1)
+        similarities = self.offset.repeat(len(queries), 1)  # (Q, N)
+        parts = centred.split(TERMS, dim=1)  # short sums, each added to the whole, round less
+        for query, item in zip(parts, self.centred.split(TERMS, dim=1), strict=True):
+            similarities.addmm_(query, item.T)
+        roundings = min(TERMS, centred.shape[1]) + len(parts) + 3
+        error = roundings * length * self.reach + (len(parts) + 1) * self.offset.abs().max()
+        return similarities, error * (torch.finfo(torch.float32).eps / 2)
+
+    def nearest(self, queries: Tensor, similarities: Tensor, error: Tensor, k: int) -> Tensor:
+        """Return the k nearest training clips of each query, nearest first: (Q, k)."""
+        best, found = similarities.topk(min(k + 1, len(self.features)), dim=1)
+        close = best[:, :-1] - best[:, 1:] <= 2 * error[:, None]
+        found, rows = found[:, :k].clone(), close.any(dim=1).nonzero()[:, 0]
+        if len(rows):
+            found[rows] = self._resolve(queries[rows], similarities[rows], error[rows], k)
+        return found
+
+    def _resolve(self, queries: Tensor, similarities: Tensor, error: Tensor, k: int) -> Tensor:
+        """Return the k nearest where float32 cannot tell: (Q, k)."""
+        N, wanted = len(self.features), min(k + SPARE, len(self.features))
+        while True:
+            best, candidates = similarities.topk(wanted, dim=1)  # (Q, wanted)
+            safe = best[:, -1] < best[:, k - 1] - 2 * error
+            if wanted == N or wanted >= MOST_CANDIDATES or safe.all():
+                break
+            wanted = min(4 * wanted, N)
+        candidates = candidates.sort(dim=1).values  # so that a stable sort keeps the first
+        cosines = self._cosines(queries, candidates)
+        order = cosines.sort(dim=1, descending=True, stable=True).indices
+        return candidates.gather(1, order[:, :k])
+
+    def _cosines(self, queries: Tensor, candidates: Tensor) -> Tensor:
+        """Similarity of each query to each of its candidates, in float64: (Q, wanted).
+
+        One candidate a time, element by element: unlike a matrix product this treats equal
+        features equally wherever they stand.
+        """
+        unit, lengths = _unit(queries), self.lengths[candidates]
+        columns = [(unit * self.features[column]).sum(dim=1) for column in candidates.T]
+        return torch.stack(columns, dim=1) / lengths
+
+
+def _unit(features: Tensor) -> Tensor:
+    """(N, F) rows brought to length 1, in float64; zero rows stay zero."""
+    features = features.double()
+    return features / _length(features)[:, None]
+
+
+def _length(features: Tensor) -> Tensor:
+    """(N, F) to (N,), never zero, so that a zero vector can be divided by it."""
+    return torch.linalg.vector_norm(features, dim=1).clamp(min=torch.finfo(features.dtype).tiny)
+
+
+def _check(train: Tensor, test: Tensor, k: int) -> None:
+    for part, features in (("training", train), ("test", test)):
+        if not torch.isfinite(features).all():
+            raise ValueError(f"the {part} features are not finite; choose another checkpoint")
+    if not 1 <= k <= len(train):
+        raise ValueError(f"--knn-neighbours {k}: there are {len(train)} training clips")
+
+
+@contextmanager
+def _exact_products() -> Iterator[None]:
+    """Multiply in float32 proper, which the bound on the error relies on."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
