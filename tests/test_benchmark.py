@@ -12,11 +12,24 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from dataset.batches import PackedSplit
 from moco import EncoderConfig, HiCo
 from tests.oracles.model import PlainHiCo, plain_losses
 from tools.benchmark import __main__ as command
-from tools.benchmark import data, floor, measure, plain, recordings, report, step, timing
+from tools.benchmark import (
+    data,
+    floor,
+    measure,
+    plain,
+    prepare,
+    probe,
+    recordings,
+    report,
+    step,
+    timing,
+)
 from tools.benchmark.settings import Settings, choose
+from tools.features import extract
 
 CPU = torch.device("cpu")
 TINY = Settings(
@@ -145,6 +158,32 @@ def test_each_encoder_has_its_row_and_each_stream_its_own():
     ]
     for row in rows:
         assert min(row.ours_ms, row.plain_ms, row.floor_ms, row.memory_mib) > 0
+
+
+def test_the_probe_says_that_its_plain_side_ran_one_epoch_of_all(monkeypatch):
+    learned = []
+    oracle = plain.oracle("probe")
+    monkeypatch.setattr(oracle, "learn", lambda *_: learned.append(time.sleep(0.05)))
+    (row,) = probe.rows(replace(TINY, probe_epochs=40))
+    assert row.work == "probe, Transformer"
+    assert row.note == "8 + 6 clips; plain: 1 epoch run, x 40"
+    assert len(learned) == 1 + TINY.repetitions
+    assert row.plain_ms > 40 * 50
+
+
+def test_both_sides_of_the_probe_see_the_same_features():
+    model = HiCo(EncoderConfig("GRU", TINY.hidden_size), queue_size=TINY.queue_size).eval()
+    arrays = recordings.random_arrays(5)
+    ours = extract(model, PackedSplit.from_arrays(arrays), "joint")
+    network = step.plain_model(model).encoder_q.eval()
+    theirs = plain.oracle("probe").recomputed(network, arrays.data, arrays.num_frames, "joint")
+    torch.testing.assert_close(ours, theirs(range(5)), rtol=0, atol=1e-5)
+
+
+def test_preparation_is_measured_by_the_file():
+    (row,) = prepare.rows(TINY)
+    assert row.note == "both protocols, one process; 144 files ours, 2 plain"
+    assert 0 < row.floor_ms < row.ours_ms < row.plain_ms
 
 
 def test_a_part_of_the_plain_work_counts_as_a_part():
