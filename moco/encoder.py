@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from moco.dropout import dropout
+
 KINDS = ("GRU", "LSTM", "Transformer")
 MAX_GRANULARITY = 6  # the 50 space tokens are down to one after five halvings
 
@@ -136,6 +138,7 @@ class SelfAttention(nn.Module):
         self.in_proj_weight = nn.Parameter(torch.empty(3 * hidden_size, hidden_size))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * hidden_size))
         self.out_proj = nn.Linear(hidden_size, hidden_size)
+        nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
     def forward(self, tokens: Tensor, lengths: list[int]) -> Tensor:
@@ -156,8 +159,13 @@ class SelfAttention(nn.Module):
 
     def _attend(self, heads: Tensor) -> Tensor:
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (N, heads, T, d / heads)
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+        probability = self.dropout if self.training else 0.0
+        if probability and heads.device.type == "cpu":
+            # PyTorch's own does the same here, with its own slow dropout.
+            weights = (query * query.shape[-1] ** -0.5 @ key.mT).softmax(dim=-1)
+            mixed = dropout(weights, probability, training=True) @ value
+        else:
+            mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=probability)
         return mixed.transpose(1, 2).flatten(2)  # (N, T, d)
 
 
@@ -172,14 +180,16 @@ class TransformerLayer(nn.Module):
         self.linear2 = nn.Linear(d, d)
         self.norm1 = nn.LayerNorm(d)
         self.norm2 = nn.LayerNorm(d)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = config.dropout
 
     def forward(self, tokens: Tensor, lengths: list[int]) -> Tensor:
         """(N, S, d) to (N, S, d); `lengths` as in SelfAttention."""
-        attended = self.dropout(self.self_attn(tokens, lengths))
-        tokens = self.norm1(tokens + attended)
-        hidden = self.dropout(F.relu(self.linear1(tokens)))
-        return self.norm2(tokens + self.dropout(self.linear2(hidden)))
+        tokens = self.norm1(tokens + self._drop(self.self_attn(tokens, lengths)))
+        hidden = self._drop(F.relu(self.linear1(tokens)))
+        return self.norm2(tokens + self._drop(self.linear2(hidden)))
+
+    def _drop(self, tokens: Tensor) -> Tensor:
+        return dropout(tokens, self.dropout, self.training)
 
 
 class TransformerEncoder(nn.Module):
