@@ -312,6 +312,12 @@ def test_a_classifier_never_goes_to_the_working_folder_by_itself():
     assert probe_folder("some/where/checkpoint_0450.pth.tar") == Path("some/where")
 
 
+def test_a_read_only_folder_is_found_before_the_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(probe_module.os, "access", lambda path, mode: False)
+    with pytest.raises(PermissionError, match="is read-only.*; copy the checkpoint to a folder"):
+        ProbeFiles(tmp_path, "joint", IDENTITY)
+
+
 def test_no_batch_waits_for_the_host(monkeypatch):
     waits = []
     for name in ("item", "cpu", "tolist", "__bool__", "__float__", "__int__"):

@@ -1,16 +1,18 @@
-"""A tiny data set in the published layout, with classes that can be told apart.
+"""A tiny data set and a tiny checkpoint, in the published layouts.
 
-A class is which limb swings and how fast; clips differ in size, phase, length and noise. Every
-third clip has a second body, standing still.
+Classes can be told apart: a class is which limb swings and how fast; clips differ in size, phase,
+length and noise. Every third clip has a second body, standing still.
 """
 
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from dataset.arrays import save_arrays
 from dataset.protocols import split_folder
 from dataset.skeleton import MAX_FRAMES
+from tests.oracles.model import PlainHiCo
 
 CLASSES = 6
 LIMBS = (slice(4, 8), slice(8, 12), slice(12, 16))
@@ -51,6 +53,22 @@ def write_dataset(
         ]
         save_arrays(folder, part, np.stack(clips), num_frames, labels, names)
     return folder
+
+
+def write_checkpoint(path: Path, kind: str = "GRU", **sizes: int) -> PlainHiCo:
+    """Write a checkpoint as the published code does, of the plain oracle, and return the oracle.
+
+    Args:
+        path: of the file.
+        kind: GRU, LSTM or Transformer.
+        sizes: what PlainHiCo takes; small where not given.
+    """
+    torch.manual_seed(5)
+    small = {"hidden_size": 8, "granularity": 2, "projection_size": 4, "queue_size": 8}
+    model = PlainHiCo(kind, **(small | sizes)).eval()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"epoch": 451, "state_dict": model.state_dict(), "optimizer": {}}, path)
+    return model
 
 
 def _clip(label: int, length: int, two: bool, generator: np.random.Generator) -> np.ndarray:

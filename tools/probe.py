@@ -9,6 +9,7 @@ the test part has chosen; the last epoch is chosen by nobody.
 
 import copy
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,6 +62,10 @@ class EpochScore(NamedTuple):
     train_loss: float
     top1: float
     top5: float
+
+    def __str__(self) -> str:
+        accuracies = f"top-1 {self.top1:.2f} %, top-5 {self.top5:.2f} %"
+        return f"epoch {self.epoch}: loss {self.train_loss:.4f}, {accuracies}"
 
 
 class LinearProbe:
@@ -272,8 +277,16 @@ class ProbeFiles:
             folder: as `probe_folder` names it.
             stream: "joint", "motion" or "bone".
             identity: plain values that say which encoder and data the classifier belongs to.
+
+        Raises:
+            PermissionError: when nothing can be written there.
         """
         folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(
+                f"{folder} is read-only, and the classifier goes beside its checkpoint; "
+                "copy the checkpoint to a folder of your own"
+            )
         self.best = folder / f"{stream}_model_best.pth.tar"
         self.last = folder / f"{stream}_model_last.pth.tar"
         self.identity = identity
