@@ -1,7 +1,7 @@
 """Dropout, drawn sixteen bits at a time where PyTorch draws a double for each element.
 
-On a CPU, PyTorch's own dropout is a tenth of a Transformer step and runs on one core; on a GPU it is
-one fused kernel, which is used there.
+On a CPU, PyTorch's own dropout is a tenth of a Transformer step and runs on one core; on a GPU it
+is one fused kernel, which is used there.
 """
 
 import math
