@@ -11,11 +11,8 @@ def test_elements_fall_alone_and_with_the_given_chance():
     torch.manual_seed(0)
     mask = scaled_mask(torch.Size((401, 1000)), 0.1, torch.float32) == 0
     assert abs(mask.double().mean() - 0.1) < 4 * (0.09 / 401_000) ** 0.5
-    for neighbours in (
-        mask[:, 1:] & mask[:, :-1],
-        mask[1:] & mask[:-1],
-        mask[:, 4:] & mask[:, :-4],
-    ):
+    beside, above, one_word_on = mask[:, 1:], mask[1:], mask[:, 4:]
+    for neighbours in (beside & mask[:, :-1], above & mask[:-1], one_word_on & mask[:, :-4]):
         assert abs(neighbours.double().mean() - 0.01) < 4 * (0.01 * 0.99 / 400_000) ** 0.5
 
 
