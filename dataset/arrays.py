@@ -262,12 +262,17 @@ class SplitWriter:
 
         Raises:
             ValueError: for a row or a shape that does not fit.
+            OSError: when it cannot be written.
         """
         if clip.shape != self.shape[1:] or not 0 <= row < self.clips:
             raise ValueError(f"clip {clip.shape} does not fit row {row} of {self.shape}")
-        with _partial(self.files.data).open("r+b") as file:
-            file.seek(len(self._header()) + row * _ROW_SIZE)
-            file.write(np.ascontiguousarray(clip, dtype=np.float32).data)
+        path = _partial(self.files.data)
+        try:
+            with path.open("r+b") as file:
+                file.seek(len(self._header()) + row * _ROW_SIZE)
+                file.write(np.ascontiguousarray(clip, dtype=np.float32).data)
+        except OSError as error:  # of a full disk the system does not name the file
+            raise OSError(error.errno, error.strerror, str(path)) from None
 
     def sync(self) -> None:
         """Return when everything written so far, by any process, is on the disk itself."""

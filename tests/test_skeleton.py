@@ -1,5 +1,7 @@
 """The skeleton's constants: the published bones, one tree, one name a joint."""
 
+from ast import literal_eval
+
 from dataset.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
 
 PUBLISHED_PAIRS = (
@@ -9,7 +11,7 @@ PUBLISHED_PAIRS = (
 
 
 def test_parents_are_the_published_pairs():
-    pairs = [eval(pair) for pair in PUBLISHED_PAIRS.split()]
+    pairs = [literal_eval(pair) for pair in PUBLISHED_PAIRS.split()]
     assert [child for child, _ in pairs] == list(range(1, NUM_JOINTS + 1))
     assert tuple(parent - 1 for _, parent in pairs) == PARENTS
 
