@@ -1,0 +1,109 @@
+"""The journal: it takes up exactly what was saved, for exactly the same recordings and options."""
+
+import pytest
+
+from dataset.arrays import SplitWriter
+from tools.prepare import journal as module
+from tools.prepare.journal import Journal
+
+
+@pytest.fixture
+def writer(tmp_path):
+    return SplitWriter(tmp_path / "xsub", "train", 3)
+
+
+@pytest.fixture
+def reopen(tmp_path, writer):
+    """Open the journal as the next process would, the one before being gone."""
+    opened = []
+
+    def open_it(key: str = "key") -> Journal:
+        if opened:
+            opened[-1].close()
+        opened.append(Journal(tmp_path / "journal", key, [writer]))
+        return opened[-1]
+
+    yield open_it
+    opened[-1].close()
+
+
+def test_saved_clips_are_taken_up_and_unsaved_ones_are_not(reopen):
+    journal = reopen()
+    assert journal.is_empty()
+    journal.begin()
+    journal.add(2, 80)
+    journal.add(0, 1)
+    journal.save()
+    journal.add(1, 300)
+    journal = reopen()
+    assert journal.resume()
+    assert journal.frames == {2: 80, 0: 1}
+
+
+def test_clips_are_saved_every_few_seconds(reopen, monkeypatch):
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_SAVES", -1.0)
+    journal = reopen()
+    journal.begin()
+    journal.add(1, 300)
+    journal = reopen()
+    assert journal.resume()
+    assert journal.frames == {1: 300}
+
+
+def test_coordinates_are_on_the_disk_before_the_journal_says_so(reopen, writer, monkeypatch):
+    journal = reopen()
+    journal.begin()
+    size = journal.path.stat().st_size
+    sizes = []
+    monkeypatch.setattr(writer, "sync", lambda: sizes.append(journal.path.stat().st_size))
+    journal.add(0, 5)
+    journal.save()
+    assert sizes == [size]
+
+
+def test_a_last_line_that_was_cut_short_is_dropped_for_good(reopen):
+    journal = reopen()
+    journal.begin()
+    journal.add(0, 17)
+    journal.add(1, 23)
+    journal.save()
+    journal.path.write_bytes(journal.path.read_bytes()[:-2])
+    journal = reopen()
+    assert journal.resume()
+    assert journal.frames == {0: 17}
+    journal.add(2, 9)
+    journal.save()
+    journal = reopen()
+    assert journal.resume()
+    assert journal.frames == {0: 17, 2: 9}
+
+
+def test_nothing_is_taken_up_for_another_key_or_without_the_coordinates(reopen, writer):
+    journal = reopen()
+    assert not journal.resume()
+    journal.begin()
+    assert not reopen("another key").resume()
+    assert reopen().resume()
+    writer.discard()
+    assert not reopen().resume()
+
+
+def test_a_forgotten_journal_is_not_taken_up(reopen):
+    reopen().begin()
+    reopen().forget()
+    journal = reopen()
+    assert journal.is_empty()
+    assert not journal.resume()
+
+
+def test_two_cannot_write_at_once(reopen, tmp_path, writer):
+    reopen()
+    with pytest.raises(ValueError, match="another preparation is writing here; wait for it"):
+        Journal(tmp_path / "journal", "key", [writer])
+
+
+def test_discarding_leaves_no_file(reopen, tmp_path):
+    journal = reopen()
+    journal.begin()
+    journal.discard()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -1,0 +1,79 @@
+"""What the commands of all formats of raw data share: options, and how they run."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from tools.prepare.build import Settings, build
+from tools.prepare.recordings import Collection
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of `python -m tools.prepare FORMAT` that reports a fault in one line."""
+
+    def __init__(self, form: str, description: str) -> None:
+        """Add the shared options.
+
+        Args:
+            form: the name of the format.
+            description: what the command does, for --help.
+        """
+        super().__init__(
+            prog=f"python -m tools.prepare {form}", description=description, allow_abbrev=False
+        )
+        add = self.add_argument
+        add("--raw", type=Path, required=True, metavar="DIR", help="folder of the raw recordings")
+        add(
+            "--out",
+            type=Path,
+            default=Path("data"),
+            metavar="DIR",
+            help="the data path to write to (default: ./%(default)s)",
+        )
+        add(
+            "--no-rotate-z",
+            action="store_true",
+            help="leave the first frame's spine as it is, instead of turning it onto +z",
+        )
+        add(
+            "-j",
+            "--workers",
+            type=_positive,
+            default=os.cpu_count() or 1,
+            metavar="N",
+            help="processes (default: one for each core)",
+        )
+        add("--skip-bad", action="store_true", help="leave bad files out instead of giving up")
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and leave with status 2."""
+        print(f"error: {message}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def run(options: argparse.Namespace, collect: Callable[[], Collection]) -> None:
+    """Collect the recordings and build their arrays, with expected errors in one line.
+
+    Args:
+        options: what `Parser` has parsed.
+        collect: finds the recordings.
+    """
+    from tools.runtime import one_line_errors  # it brings torch, which no worker process needs
+
+    settings = Settings(
+        out=options.out,
+        rotate_z=not options.no_rotate_z,
+        workers=options.workers,
+        skip_bad=options.skip_bad,
+    )
+    with one_line_errors():
+        build(collect(), settings)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of processes, 1 or more")
+    return int(text)
