@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from functools import partial
 from io import StringIO
@@ -59,8 +59,12 @@ def prepare_work(files: list[Path]) -> Work:
 
 
 def _our_preparation(raw: Path) -> None:
-    # What `build` reports is no news here.
-    with tempfile.TemporaryDirectory(dir=raw.parent) as out, redirect_stdout(StringIO()):
+    told = StringIO()  # what `build` reports and its progress bar are no news here
+    with (
+        tempfile.TemporaryDirectory(dir=raw.parent) as out,
+        redirect_stdout(told),
+        redirect_stderr(told),
+    ):
         collection = collect(raw, NTU60, missing=set())
         build(collection, BuildSettings(Path(out), rotate_z=True, workers=1, skip_bad=False))
 
