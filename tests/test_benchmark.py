@@ -186,18 +186,15 @@ def test_preparation_is_measured_by_the_file():
     assert 0 < row.floor_ms < row.ours_ms < row.plain_ms
 
 
-def test_a_part_of_the_plain_work_counts_as_a_part():
+def test_a_part_of_the_plain_work_counts_as_a_part(monkeypatch):
+    times = {"ours": 0.02, "plain": 0.01, "product": 1.0, "copy": 1.0}
+    monkeypatch.setattr(measure, "interleave", lambda *_: times)
     row = measure.measure(
-        "sleep",
-        lambda: time.sleep(0.02),
-        lambda: time.sleep(0.01),
-        floor.Work(1, 1),
-        TINY,
-        ours_per=2,
-        plain_per=0.1,
+        "work", int, int, floor.Work(1, 1), TINY, ours_per=2, plain_per=0.1, note="a note"
     )
-    assert row.ours_ms == pytest.approx(10, rel=0.5)
-    assert row.plain_ms == pytest.approx(100, rel=0.5)
+    assert (row.ours_ms, row.plain_ms) == pytest.approx((10, 100))
+    assert row.note == "a note"
+    assert row.product_rate == 2 * 8 * 4 * 12
 
 
 def test_sides_take_turns_and_every_second_round_runs_backwards():
@@ -216,9 +213,15 @@ def test_peak_memory_sees_what_is_held_only_meanwhile():
 
 def test_one_thread_is_lent_and_given_back():
     before = torch.get_num_threads()
-    with timing.one_thread(CPU):
-        assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == before
+    torch.set_num_threads(2)
+    try:
+        with timing.one_thread(CPU):
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+        with timing.one_thread(torch.device("cuda")):
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_table_has_its_columns_and_the_json_the_same_figures(tmp_path):

@@ -4,6 +4,11 @@ import argparse
 import importlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # both import torch
+    from tools.benchmark.report import Row
+    from tools.benchmark.settings import Settings
 
 WORKS = ("step", "data", "probe", "prepare")
 
@@ -57,7 +62,7 @@ def run(work: str, device_name: str, quick: bool, path: Path) -> None:
     print(f"\n{report.summary(settings.device, rows)}\n\n{report.table(rows)}\n\nwritten to {path}")
 
 
-def _rows(works: Sequence[str], settings: "Settings") -> Iterator["Row"]:  # noqa: F821
+def _rows(works: Sequence[str], settings: "Settings") -> Iterator["Row"]:
     for work in works:
         yield from importlib.import_module(f"tools.benchmark.{work}").rows(settings)
 
