@@ -47,5 +47,6 @@ def scaled_mask(shape: torch.Size, probability: float, dtype: torch.dtype) -> Te
     words = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
     draws = words.view(torch.int16)[:count].view(shape)  # uniform over -32768 … 32767
     dropped = round(probability * STEPS)
-    keep = draws >= dropped - STEPS // 2
-    return keep.to(dtype).mul_(STEPS / (STEPS - dropped))
+    keep = torch.empty(shape, dtype=dtype)
+    torch.ge(draws, dropped - STEPS // 2, out=keep)
+    return keep.mul_(STEPS / (STEPS - dropped))

@@ -158,12 +158,17 @@ class SelfAttention(nn.Module):
         return self.out_proj(torch.cat(mixed, dim=1))
 
     def _attend(self, heads: Tensor) -> Tensor:
+        N = len(heads)
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (N, heads, T, d / heads)
         probability = self.dropout if self.training else 0.0
         if probability and heads.device.type == "cpu":
-            # PyTorch's own does the same here, with its own slow dropout.
-            weights = (query * query.shape[-1] ** -0.5 @ key.mT).softmax(dim=-1)
-            mixed = dropout(weights, probability, training=True) @ value
+            # The same sums as PyTorch's, without its slow dropout and its scaled copies.
+            query, key, value = (part.flatten(0, 1) for part in (query, key, value))
+            scores = query.new_empty(()).expand(len(query), heads.shape[1], heads.shape[1])
+            scale = query.shape[-1] ** -0.5
+            scores = torch.baddbmm(scores, query, key.mT, beta=0, alpha=scale)
+            weights = dropout(scores.softmax(dim=-1), probability, training=True)
+            mixed = (weights @ value).unflatten(0, (N, -1))
         else:
             mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=probability)
         return mixed.transpose(1, 2).flatten(2)  # (N, T, d)
@@ -202,12 +207,19 @@ class TransformerEncoder(nn.Module):
 
     def forward(self, levels: list[Tensor]) -> Tensor:
         """Encode each level and keep its maximum over tokens: G times (N, T, d) to (N, G, d)."""
+        # What treats tokens one by one may take all levels at once: few large kernels for a GPU.
+        # A CPU does better with one level at a time, which needs no copies.
+        apart = levels[0].device.type == "cpu"
+        groups = [[level] for level in levels] if apart else [levels]
+        encoded = [level for group in groups for level in self._encode(group)]
+        return torch.stack([level.amax(dim=1) for level in encoded], dim=1)
+
+    def _encode(self, levels: list[Tensor]) -> tuple[Tensor, ...]:
         lengths = [level.shape[1] for level in levels]
-        # All that treats tokens one by one takes the levels together; attention keeps them apart.
-        tokens = torch.cat(levels, dim=1)
+        tokens = levels[0] if len(levels) == 1 else torch.cat(levels, dim=1)  # (N, S, d)
         for layer in self.layers:
             tokens = layer(tokens, lengths)
-        return torch.stack([level.amax(dim=1) for level in tokens.split(lengths, dim=1)], dim=1)
+        return tokens.split(lengths, dim=1)
 
 
 class Branch(nn.Module):

@@ -105,3 +105,11 @@ def test_dropout_works_in_training_only():
 def test_sizes_that_no_encoder_can_have_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         EncoderConfig(**options)
+
+
+def test_levels_taken_together_or_apart_encode_the_same():
+    sequence = HierarchicalEncoder(EncoderConfig(hidden_size=8, num_layers=2)).eval().time.sequence
+    levels = [torch.randn(3, tokens, 8) for tokens in (64, 32, 16, 8)]
+    together = sequence._encode(levels)
+    for level, encoded in zip(levels, together, strict=True):
+        torch.testing.assert_close(encoded, sequence._encode([level])[0])
