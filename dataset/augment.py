@@ -183,4 +183,10 @@ def transform_joints(clips: Tensor, matrices: Tensor) -> Tensor:
     Returns:
         (N, T, M, V, C).
     """
-    return torch.einsum("ntmvc,nvdc->ntmvd", clips, matrices)
+    N, T, M, V, C = clips.shape
+    # One block-diagonal matrix a clip: a single batched product that leaves the frames in order.
+    blocks = clips.new_zeros(N, V, C, V, C)
+    joints = torch.arange(V, device=clips.device)
+    blocks[:, joints, :, joints] = matrices.mT.transpose(0, 1)
+    flat = clips.reshape(N, T * M, V * C)
+    return (flat @ blocks.view(N, V * C, V * C)).view(N, T, M, V, C)

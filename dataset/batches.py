@@ -96,9 +96,12 @@ class PackedSplit:
         first = self.first_row[clips.to(place)]  # (B, M)
         low, high, weight = (x.to(place, non_blocking=True)[:, :, None] for x in samples)
         present = first[:, None] > 0
-        before = self.frames[(first[:, None] + low) * present]  # (B, T, M, V, C)
-        after = self.frames[(first[:, None] + high) * present]
-        mixed = torch.lerp(before, after, weight[..., None, None])
+        before, after = (
+            self.frames.index_select(0, ((first[:, None] + frame) * present).flatten())
+            for frame in (low, high)
+        )
+        mixed = before.unflatten(0, (*low.shape[:2], NUM_BODIES))  # (B, T, M, V, C)
+        mixed.lerp_(after.view_as(mixed), weight[..., None, None])
         return mixed.to(self.device, non_blocking=True)
 
 

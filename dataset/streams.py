@@ -18,7 +18,8 @@ def motion(clips: Tensor) -> Tensor:
 
 def bone(clips: Tensor) -> Tensor:
     """b[v] = x[v] - x[parent(v)]: (N, T, M, V, C) to the same, metres."""
-    return clips - clips[:, :, :, list(PARENTS)]
+    parents = torch.tensor(PARENTS, device=clips.device)[:, None].expand_as(clips)
+    return clips - clips.gather(3, parents)
 
 
 def to_stream(clips: Tensor, stream: str) -> Tensor:
