@@ -42,6 +42,7 @@ def build(options: PretrainingOptions) -> Trainer:
 
     given = vars(options)
     device = runtime.pick_device(options.device)
+    runtime.set_precision(options.precision, device)
     folder = split_folder(options.data_path, options.dataset, options.protocol)
     resume = checkpoint.find(options.resume) if options.resume else None
     split = PackedSplit.from_arrays(load_arrays(folder, "train"), device)

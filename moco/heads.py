@@ -62,7 +62,8 @@ class Heads(nn.Module):
             self.spatial(features.part.flatten(1)),
             self.instance(features.instance),
         )
-        return Levels(*(F.normalize(projection, dim=-1) for projection in projections))
+        # Float32 from here on, whatever precision the networks ran in.
+        return Levels(*(F.normalize(projection.float(), dim=-1) for projection in projections))
 
 
 def xavier_matrices(module: nn.Module) -> None:

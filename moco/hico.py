@@ -110,7 +110,9 @@ class HiCo(nn.Module):
             keys = self.key(key)
             # A copy: backward reads the negatives, and enqueue may come before it. 11 MB a step.
             queues = Levels(*(self.queues[level].keys.clone() for level in LEVELS))
-        return hierarchical_contrast(compare(anchors, keys, queues, self.temperature)), keys
+        with torch.autocast(anchors.instance.device.type, enabled=False):
+            logits = compare(anchors, keys, queues, self.temperature)
+            return hierarchical_contrast(logits), keys
 
     def enqueue(self, keys: Levels[Tensor]) -> None:
         """Put the keys of a batch into the five queues, in place.

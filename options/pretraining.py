@@ -26,6 +26,7 @@ class PretrainingOptions:
         hico_t: temperature of the contrast.
         resume: checkpoint to go on from, "" for none.
         save_freq: epochs between the checkpoints that are kept.
+        precision: of the networks' matrix products, "fp32", "tf32" or "bf16".
     """
 
     dataset: str
@@ -57,6 +58,7 @@ class PretrainingOptions:
     seed: int | None
     print_freq: int
     workers: int | None
+    precision: str
 
 
 def parse(argv: Sequence[str] | None = None) -> PretrainingOptions:
@@ -77,6 +79,7 @@ def parse(argv: Sequence[str] | None = None) -> PretrainingOptions:
     )
     _add_checkpoints(parser)
     groups.add_runtime(parser, "batches between two printed lines")
+    _add_precision(parser)
     options = parser.parse_args(argv)
     groups.check_data(parser, options)
     groups.check_encoder(parser, options)
@@ -107,6 +110,18 @@ def _add_contrast(parser: groups.Parser) -> None:
         "published",
         "published: the clip and part queues wrap at hico-k, so most of their columns stay as "
         "they started; full: at their last column",
+    )
+
+
+def _add_precision(parser: groups.Parser) -> None:
+    groups.add(
+        parser.add_argument_group("speed"),
+        "--precision",
+        takes=groups.one_of(("fp32", "tf32", "bf16")),
+        metavar="KIND",
+        default="fp32",
+        text="of the networks' matrix products: fp32, as published | tf32 (CUDA only) | bf16; "
+        "projections, logits and losses stay in float32",
     )
 
 

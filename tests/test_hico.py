@@ -170,3 +170,16 @@ def test_momentum_one_leaves_the_key_network_where_it_is(model):
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         HiCo(EncoderConfig(hidden_size=8), **options)
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM", "Transformer"])
+def test_projections_logits_and_losses_stay_in_float32_under_autocast(kind):
+    torch.manual_seed(0)
+    model = HiCo(EncoderConfig(kind=kind, hidden_size=8), projection_size=4, queue_size=16)
+    with torch.autocast("cpu", torch.bfloat16):
+        losses, keys = model(views(), views())
+    assert {key.dtype for key in keys} == {torch.float32}
+    assert {loss.dtype for loss in losses} == {torch.float32}
+    torch.testing.assert_close(keys.instance.norm(dim=1), torch.ones(4))
+    losses.total.backward()
+    assert all(parameter.grad.dtype == torch.float32 for parameter in model.query.parameters())

@@ -263,6 +263,23 @@ def test_checkpoint_last_waits_where_writing_is_slow(data, tmp_path, monkeypatch
     assert written.count(LAST) == 2  # the first epoch and the end of the run
 
 
+def test_bf16_follows_float32_and_says_so_in_no_loss(data, whole, tmp_path):
+    pretraining.main(
+        arguments(data, tmp_path, "--epochs", "2", "--seed", "3", "--precision", "bf16")
+    )
+    ours, theirs = losses(tmp_path), losses(whole)[:6]
+    assert ours != theirs
+    for row, other in zip(ours, theirs, strict=True):
+        assert row[-1] == pytest.approx(other[-1], rel=0.05)
+    state = read(tmp_path / LAST)["state_dict"]
+    assert all(x.dtype in (torch.float32, torch.int64) for x in state.values())
+
+
+def test_tf32_without_cuda_is_refused(data, tmp_path, capsys):
+    error = fails(capsys, arguments(data, tmp_path, "--precision", "tf32"))
+    assert "--precision tf32: cpu has none; choose fp32 or bf16" in error
+
+
 def test_workers_are_accepted_and_said_to_be_unneeded(data, tmp_path, capsys):
     pretraining.main(arguments(data, tmp_path, "--epochs", "1", "-j", "24"))
     assert "--workers is not needed" in capsys.readouterr().out

@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from tools.runtime import data_generator, one_line_errors, pick_device, seed_everything
+from tools.runtime import (
+    data_generator,
+    one_line_errors,
+    pick_device,
+    seed_everything,
+    set_precision,
+)
 
 
 @pytest.mark.parametrize("error", [ValueError, FileNotFoundError, FloatingPointError])
@@ -46,6 +52,15 @@ def test_float32_is_not_rounded_behind_our_back():
     torch.backends.cudnn.allow_tf32 = True
     pick_device("cpu")
     assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_tf32_is_allowed_where_it_is_asked_for_and_there():
+    with pytest.raises(ValueError, match="--precision tf32: cpu has none; choose fp32 or bf16"):
+        set_precision("tf32", torch.device("cpu"))
+    set_precision("tf32", torch.device("cuda"))
+    assert torch.backends.cuda.matmul.allow_tf32
+    set_precision("bf16", torch.device("cuda"))
     assert not torch.backends.cuda.matmul.allow_tf32
 
 

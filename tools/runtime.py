@@ -35,8 +35,26 @@ def one_line_errors() -> Iterator[None]:
         raise SystemExit(2) from None
 
 
+def set_precision(precision: str, device: torch.device) -> None:
+    """Allow or forbid the rounding of float32 matrix products on CUDA.
+
+    PyTorch lets cuDNN round to tf32 by itself; the published numbers are float32.
+
+    Args:
+        precision: "tf32" allows it; "fp32" and "bf16" (whose autocast is the step's) forbid it.
+        device: where the products run.
+
+    Raises:
+        ValueError: tf32 on a device that has none.
+    """
+    if precision == "tf32" and device.type != "cuda":
+        raise ValueError(f"--precision tf32: {device.type} has none; choose fp32 or bf16")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+
+
 def pick_device(name: str) -> torch.device:
-    """Choose where to compute, in exact float32 unless asked otherwise.
+    """Choose where to compute, in exact float32 until `set_precision` says otherwise.
 
     Args:
         name: "auto" (CUDA if there is any), "cpu", "cuda" or "cuda:N".
@@ -47,8 +65,7 @@ def pick_device(name: str) -> torch.device:
     Raises:
         ValueError: a device that is not there.
     """
-    # PyTorch lets cuDNN round to tf32 by itself; the published numbers are float32.
-    torch.backends.cudnn.allow_tf32 = False
+    set_precision("fp32", torch.device("cpu"))
     count = torch.cuda.device_count()
     if name == "auto":
         return torch.device("cuda" if count else "cpu")

@@ -41,10 +41,15 @@ class Plan:
     print_freq: int = 10
     save_freq: int = 50
     start_epoch: int = 0
+    precision: str = "fp32"
 
 
 def training_step(
-    model: HiCo, optimizer: torch.optim.Optimizer, query: Views, key: Views
+    model: HiCo,
+    optimizer: torch.optim.Optimizer,
+    query: Views,
+    key: Views,
+    precision: str = "fp32",
 ) -> Losses:
     """One step in the published order; waits for nothing on the host.
 
@@ -53,12 +58,14 @@ def training_step(
         optimizer: over the query network.
         query: first view of the batch.
         key: second view.
+        precision: "bf16" runs the networks under autocast; the rest is float32 anyway.
 
     Returns:
         Losses of the batch before the step, detached.
     """
     model.update_momentum()
-    losses, keys = model(query, key)
+    with torch.autocast(query.time.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        losses, keys = model(query, key)
     model.enqueue(keys)
     optimizer.zero_grad(set_to_none=True)
     losses.total.backward()
@@ -220,7 +227,9 @@ class Trainer:
         self._window = _Window()
         while progress.batch < len(self.batches) and self.stopped_by is None:
             query, key = self.batches.batch(progress.batch)
-            losses = training_step(self.model, self.optimizer, Views(*query), Views(*key))
+            losses = training_step(
+                self.model, self.optimizer, Views(*query), Views(*key), plan.precision
+            )
             self._window.losses.append(torch.stack([*losses, losses.total]))
             progress.batch += 1
             progress.step += 1
