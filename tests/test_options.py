@@ -164,6 +164,7 @@ def test_pretraining_defaults_are_the_published_run():
         seed=None,
         print_freq=10,
         workers=None,
+            precision="fp32",
     )
 
 

@@ -197,8 +197,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoints(
 ):
     step = trainer.training_step
 
-    def diverge(model, optimizer, query, key):
-        losses = step(model, optimizer, query, key)
+    def diverge(*arguments):
+        losses = step(*arguments)
         bad = torch.tensor(float("nan"))
         diverge.steps += 1
         return losses._replace(spatial=bad) if diverge.steps == 5 else losses
