@@ -135,6 +135,19 @@ def test_publishing_interrupted_anywhere_leaves_old_or_new_or_nothing(tmp_path, 
     assert len(arrays.data) == len(arrays.labels) == len(arrays.num_frames)
 
 
+def test_everything_is_on_the_disk_before_a_file_gets_its_name(tmp_path, monkeypatch):
+    written, replace = set(), os.replace
+
+    def check_and_replace(source, target):
+        assert os.stat(source).st_ino in written
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", lambda number: written.add(os.fstat(number).st_ino))
+    monkeypatch.setattr(os, "replace", check_and_replace)
+    save_arrays(tmp_path, "train", clips(), NUM_FRAMES, LABELS, NAMES)
+    assert len(written) == 3
+
+
 def test_dropped_rows_leave_the_others_in_order(tmp_path):
     writer = SplitWriter(tmp_path, "train", 5)
     writer.create()
