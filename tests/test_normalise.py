@@ -78,6 +78,16 @@ def test_gaps_stay_unless_the_body_comes_late():
     assert normalise(parsed).any(axis=(0, 2)).all()
 
 
+def test_a_frame_that_sums_to_zero_without_being_empty_is_not_turned():
+    parsed = two_bodies(300)
+    parsed[:, 7] = 0
+    parsed[:, 7, 2:14, 0] = 0.25
+    parsed[:, 7, 14:20, 0] = -0.5
+    clip = normalise(parsed)
+    assert np.array_equal(clip[:, 7], parsed[:, 7])
+    assert np.abs(clip - normalise_plain(parsed)).max() < 1e-5
+
+
 def test_a_clip_without_bodies_stays_zero():
     assert not normalise(np.zeros((3, 12, 25, 2), np.float32)).any()
 
@@ -90,7 +100,7 @@ def test_the_input_is_left_as_it_was():
 
 
 @pytest.mark.parametrize(
-    "vector", [(0, 0, 0), (0, 0, 0.3), (0, 0, -0.3), (1e-7, 1e-7, 0.3), (1e-8, 0, 0)]
+    "vector", [(0, 0, 0), (0, 0, 0.3), (0, 0, -0.3), (1e-7, 1e-7, 0.3), (1e-8, 0, 0), (2e-6, 0, 3)]
 )
 def test_degenerate_vectors_are_not_turned(vector):
     assert np.array_equal(rotation_onto(np.array(vector), np.array([0, 0, 1.0])), np.eye(3))

@@ -46,10 +46,8 @@ def _fill(body: np.ndarray) -> None:
     if not len(there):
         return
     if there[0] > 0:  # a late body loses its gaps too, and its alignment with the other body
-        moved = body[:, there]
-        body[:, len(there) :] = 0
-        body[:, : len(there)] = moved
         length = len(there)
+        body[:, :length] = body[:, there]
     else:
         length = there[-1] + 1
     body[:, length:] = body[:, np.arange(MAX_FRAMES - length) % length]
