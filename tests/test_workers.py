@@ -76,7 +76,11 @@ def test_workers_leave_when_their_parent_is_killed():
         "    for worker in in_processes(process_id, range(10**6), 2): print(worker, flush=True)\n"
     )
     root = Path(__file__).parent.parent
-    with subprocess.Popen([sys.executable, "-c", command], cwd=root, stdout=subprocess.PIPE) as run:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", command], cwd=root, stdout=pipe, stderr=pipe, text=True
+    ) as run:
         run.stdout.readline()
         run.kill()
-        run.communicate(timeout=60)  # ends when the last worker has closed its standard output
+        _, errors = run.communicate(timeout=60)  # ends when the last worker has closed its output
+    assert "Traceback" not in errors

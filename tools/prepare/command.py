@@ -2,13 +2,18 @@
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 from tools.prepare.build import Settings, build
 from tools.prepare.recordings import Collection
+
+_INTERRUPTED = 130
+"""Exit status after SIGINT, as shells have it."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -69,8 +74,22 @@ def run(options: argparse.Namespace, collect: Callable[[], Collection]) -> None:
         workers=options.workers,
         skip_bad=options.skip_bad,
     )
-    with one_line_errors():
-        build(collect(), settings)
+    try:
+        with one_line_errors(), _stopped_like_interrupted():
+            build(collect(), settings)
+    except KeyboardInterrupt as error:
+        print(f"interrupted: {str(error) or 'nothing done yet'}", file=sys.stderr)
+        raise SystemExit(_INTERRUPTED) from None
+
+
+@contextmanager
+def _stopped_like_interrupted() -> Iterator[None]:
+    """Let SIGTERM do what SIGINT does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _positive(text: str) -> int:

@@ -108,6 +108,7 @@ def collect(raw: Path, dataset: DataSet, missing: set[str]) -> Collection:
         ValueError: when none of the recordings belongs to the data set.
     """
     recordings, bad, strangers, left_out = [], {}, 0, 0
+    kinds: dict[tuple[str, ...], dict[str, str]] = {}  # a dict for each of 114,480 would be large
     for path in files_under(raw, SUFFIX):
         try:
             clip = ClipName.parse(path.stem)
@@ -119,7 +120,9 @@ def collect(raw: Path, dataset: DataSet, missing: set[str]) -> Collection:
         elif path.stem in missing:
             left_out += 1
         else:
-            recordings.append(Recording(path.name, path, clip.action - 1, clip.parts(dataset)))
+            parts = clip.parts(dataset)
+            parts = kinds.setdefault(tuple(parts.values()), parts)
+            recordings.append(Recording(path.name, path, clip.action - 1, parts))
     if not recordings and not bad:
         raise ValueError(f"--raw {raw}: no usable {dataset.name} recording in it")
     remarks = [

@@ -14,7 +14,7 @@ import numpy as np
 from dataset.protocols import DataSet
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Recording:
     """One clip to prepare.
 
