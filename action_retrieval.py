@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from options.groups import encoder_settings
 from options.retrieval import RetrievalOptions, parse
+from tools.errors import one_line_errors
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Score as the options say; exit status 2 for an expected error."""
     options = parse(argv)
-    from tools.runtime import one_line_errors  # torch loads only once the options are right
 
     with one_line_errors():
         run(options)

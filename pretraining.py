@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from options.pretraining import PretrainingOptions, parse
+from tools.errors import one_line_errors
 
 if TYPE_CHECKING:
     from tools.trainer import Trainer
@@ -16,7 +17,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Pre-train as the options say; exit status 2 for an expected error, 128 + n for signal n."""
     options = parse(argv)
     from tools.log import RunLog  # torch loads only once the options are right
-    from tools.runtime import one_line_errors
 
     with one_line_errors():
         trainer = build(options)

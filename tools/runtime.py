@@ -1,38 +1,11 @@
-"""What every script needs around its work: a device, a seed, and errors a reader can act on."""
+"""What every script needs around its work: a device, a precision and a seed."""
 
-import os
 import secrets
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 
 DATA_SALT = 0x48694336
 """Keeps the data's draws apart from the weights'; within the 32 bits of a seed that torch uses."""
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turn an expected error into one line on stderr and exit status 2.
-
-    Expected are OSError, ValueError, FloatingPointError and a full device: what a bad path, a bad
-    file, a bad option, a diverged run or too large a batch raises. Set HICO_TRACEBACK=1 to see
-    where it came from.
-
-    Raises:
-        SystemExit: status 2, in place of the expected error.
-    """
-    try:
-        yield
-    except (OSError, ValueError, FloatingPointError, torch.cuda.OutOfMemoryError) as error:
-        if os.environ.get("HICO_TRACEBACK"):
-            raise
-        text = " ".join(str(error).split())
-        if isinstance(error, torch.cuda.OutOfMemoryError):
-            text = f"the device is full; choose a smaller --batch-size ({text})"
-        print(f"error: {text}", file=sys.stderr)
-        raise SystemExit(2) from None
 
 
 def set_precision(precision: str, device: torch.device) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.errors import one_line_errors
+
 if TYPE_CHECKING:  # both import torch
     from tools.benchmark.report import Row
     from tools.benchmark.settings import Settings
@@ -41,7 +43,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: the command line without the program's name.
     """
     options = parser().parse_args(argv)
-    from tools.runtime import one_line_errors  # torch comes only now, so that --help is quick
 
     with one_line_errors():
         run(options.work, options.device, options.quick, options.json)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+from tools.errors import one_line_errors
 from tools.prepare.build import Settings, build
 from tools.prepare.recordings import Collection
 
@@ -66,8 +67,6 @@ def run(options: argparse.Namespace, collect: Callable[[], Collection]) -> None:
         options: what `Parser` has parsed.
         collect: finds the recordings.
     """
-    from tools.runtime import one_line_errors  # it brings torch, which no worker process needs
-
     settings = Settings(
         out=options.out,
         rotate_z=not options.no_rotate_z,

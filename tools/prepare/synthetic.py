@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tools.runtime import one_line_errors
+from tools.errors import one_line_errors
 from tools.synthetic.actions import ACTIONS
 from tools.synthetic.performance import Performer, draw_performance, draw_performer
 from tools.synthetic.sensor import Recording, draw_camera, record
