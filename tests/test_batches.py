@@ -1,5 +1,6 @@
 """The packed split against the dense arrays, and shuffled epochs."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -150,3 +151,17 @@ def test_downstream_views_are_the_same_every_time_unless_random_crops_are_asked_
     assert torch.equal(one.time, again.time)
     random = downstream_views(split, clips, "bone", torch.Generator().manual_seed(0))
     assert not torch.equal(one.time, random.time)
+
+
+@pytest.mark.parametrize(("free", "place"), [(10**9, "cuda"), (10**6, "cpu")])
+def test_a_table_that_does_not_fit_the_device_stays_with_the_host(monkeypatch, free, place):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2 * free))
+    assert batches._place(2 * 10**6, torch.device("cuda")).type == place
+
+
+def test_a_table_on_the_host_feeds_another_device():
+    split = PackedSplit.from_arrays(dense_split())
+    elsewhere = dataclasses.replace(split, device=torch.device("meta"))
+    clips = torch.arange(3)
+    window = Window(torch.zeros(3, dtype=torch.long), split.num_frames[:3])
+    assert elsewhere.sample(clips, sample_window(window)).device.type == "meta"

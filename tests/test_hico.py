@@ -5,11 +5,14 @@ import math
 import pytest
 import torch
 from torch.nn.functional import normalize
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from moco import EncoderConfig, HiCo, Levels, Views
 from moco.heads import LEVELS
 from moco.loss import compare, hierarchical_contrast, info_nce, similarities
 from moco.momentum import frozen_copy, move_towards
+from tools.checkpoint import make_optimizer
+from tools.trainer import training_step
 
 
 def unit(*shape):
@@ -183,3 +186,26 @@ def test_projections_logits_and_losses_stay_in_float32_under_autocast(kind):
     torch.testing.assert_close(keys.instance.norm(dim=1), torch.ones(4))
     losses.total.backward()
     assert all(parameter.grad.dtype == torch.float32 for parameter in model.query.parameters())
+
+
+class NoHostReads(TorchDispatchMode):
+    """Raises where the host would have to wait for a value of the device."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "unique_dim", "_unique2")
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        assert name not in self.WAITING, f"the host waits for {name}"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM", "Transformer"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_nothing_in_a_step_waits_for_the_host(kind, precision):
+    model = HiCo(EncoderConfig(kind=kind, hidden_size=8), projection_size=4, queue_size=16)
+    optimizer = make_optimizer(model, 0.01, 0.9, 1e-4)
+    query, key = views(), views()
+    with NoHostReads():
+        losses = training_step(model, optimizer, query, key, precision)
+        with pytest.raises(AssertionError, match="the host waits"):
+            losses.total.item()
