@@ -16,7 +16,7 @@ class RunLog:
     """Scalars of one run, in its checkpoint folder.
 
     TensorBoard events and one JSON object a line hold the same numbers. On a terminal a bar shows
-    the epoch; elsewhere each row is a line of text.
+    the epoch and leaves one line behind; elsewhere each row is a line of text.
     """
 
     def __init__(self, folder: Path, steps: int, epochs: int, first_step: int = 0) -> None:
@@ -38,6 +38,7 @@ class RunLog:
         self._board = SummaryWriter(str(folder), purge_step=first_step)
         self._on_terminal = sys.stderr.isatty()
         self._bar: tqdm | None = None
+        self._line = ""
 
     def start_epoch(self, epoch: int, batch: int = 0) -> None:
         """Begin to show an epoch, counted from 0, at one of its batches."""
@@ -51,10 +52,11 @@ class RunLog:
             self._bar.update()
 
     def end_epoch(self) -> None:
-        """Put the bar away and make sure that the epoch's rows are on disk."""
+        """Put the bar away, its last row in its place, and the epoch's rows on disk."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+            self.say(self._line)
         self._file.flush()
 
     def write(self, row: Row) -> None:
@@ -67,14 +69,15 @@ class RunLog:
         for name, value in row.items():
             if name not in ("epoch", "batch", "step"):
                 self._board.add_scalar(name, value, row["step"])
-        if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {row['loss']:.3f}")
+        self._line = (
+            f"epoch {row['epoch']:3d}  batch {row['batch']:4d}/{self.steps}  "
+            f"loss {row['loss']:.4f}  instance accuracy {row['instance_accuracy']:.1%}  "
+            f"lr {row['learning_rate']:.2g}  {row['clips_per_second']:.0f} clips/s"
+        )
+        if self._bar is None:
+            self.say(self._line)
         else:
-            self.say(
-                f"epoch {row['epoch']:3d}  batch {row['batch']:4d}/{self.steps}  "
-                f"loss {row['loss']:.4f}  instance accuracy {row['instance_accuracy']:.1%}  "
-                f"lr {row['learning_rate']:.2g}  {row['clips_per_second']:.0f} clips/s"
-            )
+            self._bar.set_postfix_str(f"loss {row['loss']:.3f}")
 
     def say(self, text: str) -> None:
         """Print a line, above the bar where there is one."""
