@@ -3,7 +3,6 @@
 Axes: N clips, F = 2·G·d features of a clip.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from dataset.batches import PackedSplit
 from moco import EncoderConfig, HiCo
 from tools.checkpoint import RANDOM, fingerprint, load_encoder
 from tools.features import extract
+from tools.results import write_whole
 from tools.runtime import pick_device, seed_everything
 
 
@@ -153,14 +153,7 @@ class Downstream:
             arrays[f"{part}_features"] = features.cpu().numpy()
             arrays[f"{part}_labels"] = split.labels.numpy()
             arrays[f"{part}_names"] = np.array(split.names)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                np.savez(file, **arrays)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(path, lambda file: np.savez(file, **arrays))
         self.report(f"features, labels and names written to {path}")
 
 
