@@ -3,7 +3,6 @@
 Axes: N clips, L classes. Every file appears whole or not at all.
 """
 
-import hashlib
 import json
 import os
 import statistics
@@ -22,7 +21,6 @@ Json = dict[str, Any]
 RESULTS = "results.json"
 VERSION = 1
 """Of the layout of results.json; raise it when a reader would have to change."""
-_CHUNK = 2**20
 
 
 @dataclass(frozen=True)
@@ -146,15 +144,6 @@ def spread(values: Sequence[float]) -> Json:
     """Mean and sample standard deviation (n - 1); the deviation of one value is None."""
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return {"mean": statistics.fmean(values), "std": deviation, "runs": len(values)}
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def as_plain(settings: Mapping[str, object]) -> Json:
