@@ -195,6 +195,8 @@ class FineTuner:
             self._check_loss()
         finally:
             self.encoder.eval()
+        if self.batch == 0:  # stopped before the first batch: the epoch is drawn again
+            self.batches.generator.set_state(self.batches.epoch_state)
         return self.batch == len(self.batches)
 
     def _set_rates(self) -> None:

@@ -219,6 +219,8 @@ class Trainer:
                 self._read_losses(log, rate)
         self._read_losses(log, rate)
         log.end_epoch()
+        if progress.batch == 0:  # stopped before the first batch: the epoch is drawn again
+            self.batches.generator.set_state(self.batches.epoch_state)
         if progress.batch == len(self.batches):
             progress.epoch, progress.batch = progress.epoch + 1, 0
             self._save_numbered()
