@@ -1,11 +1,13 @@
 """The table in one command: selection, what is run again and what is not, the table, the plan."""
 
+import fcntl
 import json
 import os
 import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from tools.reproduce.cells import (
     choose_splits,
     expand,
 )
+from tools.reproduce.child import Children
 from tools.reproduce.data import SplitData, missing
 from tools.reproduce.estimate import Speed
 from tools.reproduce.published import FIGURES
@@ -382,6 +385,62 @@ def test_clips_of_two_normalisations_are_not_mixed():
     found = {XSUB: SplitData(9, 9, 300, "a"), target: SplitData(9, 9, 50, "b")}
     assert "two normalisations" in missing(Cell(run, "transfer", target=target), found)
     assert missing(Cell(run, "linear"), found) == ""
+
+
+def test_two_runs_do_not_share_a_folder(data, tmp_path, capsys):
+    with (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(SystemExit) as stopped:
+            command.main(["--data-path", str(data), "--out", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert "another run, or a script" in capsys.readouterr().err
+
+
+def test_a_child_keeps_the_lock_of_a_parent_that_was_lost(tmp_path):
+    with (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        children = Children(print, keep=(lock.fileno(),))
+        program = (
+            "import fcntl, sys\n"
+            f"own = open({str(tmp_path / '.lock')!r})\n"
+            f"fcntl.flock({lock.fileno()}, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it is inherited\n"
+            "fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        )
+        log = tmp_path / "log"
+        assert children.run([sys.executable, "-c", program], log, dict(os.environ)) == 1
+        assert "BlockingIOError" in log.read_text()
+
+
+def test_a_signal_reaches_a_child_once_and_is_remembered(tmp_path):
+    program = (
+        "import signal, time\n"
+        "told = []\n"
+        "signal.signal(signal.SIGINT, lambda number, frame: told.append(number))\n"
+        "print('ready', flush=True)\n"
+        "end = time.monotonic() + 0.5\n"
+        "while time.monotonic() < end:\n"
+        "    time.sleep(0.01)\n"
+        "print('told', len(told))\n"
+    )
+    log, children = tmp_path / "log", Children(print)
+    with children.passing_signals():
+        threading.Thread(target=lambda: interrupt_when_ready(log)).start()
+        assert children.run([sys.executable, "-c", program], log, dict(os.environ)) == 0
+    assert children.stopped_by == signal.SIGINT
+    assert "told 1" in log.read_text()
+
+
+def interrupt_when_ready(log):
+    until(lambda: "ready" in read(log))
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_newest_line_of_a_child_is_told_from_time_to_time(tmp_path):
+    told = []
+    program = "import time\nprint('first'); print('epoch 7 ', flush=True); time.sleep(0.4)"
+    children = Children(told.append, every=0.1)
+    children.run([sys.executable, "-c", program], tmp_path / "log", dict(os.environ))
+    assert told[-1:] == ["    epoch 7"]
 
 
 # The table

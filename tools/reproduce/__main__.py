@@ -6,6 +6,7 @@ pre-training with its checkpoints, records and logs, and `table.md` and `table.j
 
 import fcntl
 import shlex
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,14 +30,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser().parse_args(joined(argv))
     from tools.runtime import one_line_errors  # torch comes only now, so that --help is quick
 
+    command = shlex.join(["python", "-m", "tools.reproduce", *argv])
     with one_line_errors():
         chosen = selection(options)
         extras = {name: getattr(options, name) for name in EXTRAS}
         check_extras(extras)
         setup = Setup(options.out, options.data_path, options.device, extras)
-        status = run(
-            chosen, setup, options.plan, shlex.join(["python", "-m", "tools.reproduce", *argv])
-        )
+        try:
+            status = run(chosen, setup, options.plan, command)
+        except KeyboardInterrupt:  # before the first script began
+            status = 128 + _stopped(signal.SIGINT, command)
     sys.exit(status)
 
 
@@ -51,7 +54,7 @@ def run(chosen: Selection, setup: Setup, plan_only: bool, command: str) -> int:
     """
     from tools.reproduce import plan, table
     from tools.reproduce.child import Children
-    from tools.reproduce.work import FAILED, Work, skipped
+    from tools.reproduce.work import DONE, FAILED, SKIPPED, Work, skipped
 
     if plan_only:
         plan.show(Work.of(expand(chosen), setup))
@@ -66,11 +69,15 @@ def run(chosen: Selection, setup: Setup, plan_only: bool, command: str) -> int:
         written = table.save(work.outcomes, setup.out, command)
     print(f"table: {written[0]} and {written[1]}")
     if children.stopped_by is not None:
-        print(f"stopped; go on with: {command}")
-        return 128 + children.stopped_by
-    failed = [cell for cell, outcome in work.outcomes.items() if outcome.state == FAILED]
-    print(f"{len(failed)} failed: {'; '.join(map(str, failed))}" if failed else "all done")
-    return 1 if failed else 0
+        return 128 + _stopped(children.stopped_by, command)
+    states = [outcome.state for outcome in work.outcomes.values()]
+    print(", ".join(f"{states.count(name)} {name}" for name in (DONE, FAILED, SKIPPED)))
+    return 1 if FAILED in states else 0
+
+
+def _stopped(number: int, command: str) -> int:
+    print(f"stopped by {signal.Signals(number).name}; go on with: {command}")
+    return number
 
 
 def _say(line: str) -> None:

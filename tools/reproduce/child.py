@@ -27,7 +27,7 @@ class Children:
     """
 
     report: Callable[[str], None]
-    every: float = 30.0
+    every: float = 60.0
     keep: tuple[int, ...] = ()
     stopped_by: int | None = None
     _process: subprocess.Popen | None = None

@@ -71,7 +71,9 @@ class Work:
         for cell in cells:
             work.outcomes[cell] = work.look(cell)
         if all(outcome.state == SKIPPED for outcome in work.outcomes.values()):
-            raise ValueError(f"nothing to run; {'; '.join(skipped(work.outcomes))}")
+            first, *others = {outcome.note: None for outcome in work.outcomes.values()}
+            more = f"; {len(others)} more splits are not there" if others else ""
+            raise ValueError(f"nothing to run; {first}{more}")
         return work
 
     def look(self, cell: Cell) -> Outcome:
