@@ -201,6 +201,7 @@ class Scripts:
     def run(self, argv, log, environment):
         name = log.stem
         self.calls.append(name)
+        self.argv_as_given = argv
         self.argv = dict(zip(argv[2::1], argv[3::1], strict=False))
         if name in self.fails:
             log.write_text(log.read_text() + f"{self.fails[name]}\n")
@@ -210,6 +211,9 @@ class Scripts:
             (folder / LAST).write_text(log.parent.name)
         elif name == "knn":
             log.write_text(log.read_text() + "KNN-1  top-1 40.00 %  <- the published figure\n")
+        elif name == "ensemble":
+            content = {"mixtures": [{"top1": 1.0}, {"top1": 66.0}]}
+            Path(argv[argv.index("--output") + 1]).write_text(json.dumps(content))
         else:
             self.classify(folder, name)
         if name in self.stops:
@@ -222,7 +226,7 @@ class Scripts:
         runs = int(self.argv.get("--runs", 1))
         infix = "_run0" if "--label-fraction" in self.argv else ""
         (folder / f"{stream}{infix}_model_last.pth.tar").write_text("state")
-        (folder / f"{stream}_scores.npz").write_text(name)
+        (folder / f"{stream}_scores.npz").write_text(str(self.argv))
         top1 = [50.0 + 10 * int(self.argv["--seed"]) + run for run in range(runs)]
         found = [{"last": {"top1": top}, "best": {"top1": top + 5}} for top in top1]
         if name not in self.stops:
@@ -344,6 +348,21 @@ def test_a_finished_evaluation_that_cannot_be_resumed_begins_anew(go):
     _, work = go(scripts, modes=("linear",))
     assert given == [True, False]
     assert states(work) == [DONE, DONE]
+
+
+def test_an_ensemble_sums_the_scores_of_its_probes(go, tmp_path):
+    chosen = {"streams": ("joint", "bone"), "modes": ("ensemble",)}
+    extras = {"ensemble": "--weights 0.6 0.4"}
+    scripts, work = go(extras=extras, **chosen)
+    assert scripts.calls == [PRETRAINING, PRETRAINING, "linear", "linear", "ensemble"]
+    runs = [tmp_path / Run(*XSUB, "GRU", stream, 0).name for stream in chosen["streams"]]
+    scores = [f"{runs[0]}/linear/joint_scores.npz", f"{runs[1]}/linear/bone_scores.npz"]
+    assert scripts.argv_as_given[2:8] == ["tools.ensemble", *scores, "--weights", "0.6", "0.4"]
+    assert list(work.outcomes.values())[-1].record["scores"] == [{"last": {"top1": 66.0}}]
+    assert go(extras=extras, **chosen)[0].calls == []
+    assert go(**chosen)[0].calls == ["ensemble"]
+    again = {"linear": "--epochs 2 --batch-size 8 --lr 0.1"}
+    assert go(extras=again, **chosen)[0].calls == ["linear", "linear", "ensemble"]
 
 
 def test_a_failure_is_named_and_the_others_go_on(go):
@@ -600,7 +619,7 @@ def test_interrupted_and_continued_from_end_to_end(data, tmp_path):
     )
     folder = tmp_path / Run(*XSUB, "GRU", "joint", 0).name
     until(lambda: "\nepoch " in read(folder / "pretraining.log"))
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
     assert "go on with: python -m tools.reproduce --data-path" in said

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: the command line without the program's name.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    options = parser().parse_args(joined(argv))
+    options = parser().parse(joined(argv))
     from tools.runtime import one_line_errors  # torch comes only now, so that --help is quick
 
     command = shlex.join(["python", "-m", "tools.reproduce", *argv])

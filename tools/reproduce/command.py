@@ -2,12 +2,11 @@
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from dataset.protocols import DATASETS, STREAMS
+from tools.command import Parser
 from tools.reproduce.cells import (
     ENCODERS,
     MODES,
@@ -19,27 +18,17 @@ from tools.reproduce.cells import (
 
 PUBLISHED_DATASETS = ("ntu60", "ntu120", "pku_part1", "pku_part2")
 EXTRAS = (PRETRAINING, *MODES)
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that reports a fault in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print one line and leave with status 2."""
-        print(f"error: {message}; see {self.prog} --help", file=sys.stderr)
-        raise SystemExit(2)
+FINETUNED = ("semi", "transfer")
 
 
 def parser() -> Parser:
     """The command line; imports nothing heavy."""
     result = Parser(
-        prog="python -m tools.reproduce",
-        usage="%(prog)s [options]",
-        description="Run what is missing of the table of accuracies and write ours beside the "
-        "published ones. What has been run is not run again; the same command goes on where it "
-        "was stopped.",
-        allow_abbrev=False,
+        "reproduce",
+        "Run what is missing of the table of accuracies and write ours beside the published ones. "
+        "What has been run is not run again; the same command goes on where it was stopped.",
     )
+    result.usage = "%(prog)s [options]"
     _add_selection(result.add_argument_group("selection (default: the whole table)"))
     run = result.add_argument_group("run")
     add = run.add_argument
@@ -48,9 +37,11 @@ def parser() -> Parser:
     add("--out", type=Path, default=out, metavar="DIR", help="for results (./%(default)s)")
     add("--data-path", type=Path, default=data, metavar="DIR", help="prepared data (./%(default)s)")
     add("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (%(default)s)")
-    extras = result.add_argument_group("further options for the scripts, one text each")
+    extras = result.add_argument_group(
+        'more options for the scripts, as in --linear "--lr 1 --epochs 60"'
+    )
     for name in EXTRAS:
-        text = f'for {name}, as in --{name} "--batch-size 32"'
+        text = f"for each {name}" + (", after those of finetune" if name in FINETUNED else "")
         extras.add_argument(f"--{name}", type=_words, default=(), metavar="TEXT", help=text)
     return result
 
@@ -133,6 +124,8 @@ def selection(options: argparse.Namespace) -> Selection:
         options.modes = tuple(mode for mode in MODES if mode != "ensemble")
     for name in ("datasets", "protocols", "encoders", "streams", "modes", "seeds", "fractions"):
         setattr(options, name, tuple(dict.fromkeys(getattr(options, name))))
+    # The fused streams are named in one order, whatever the order they were given in.
+    options.streams = tuple(stream for stream in STREAMS if stream in options.streams)
     return Selection(
         choose_splits(options.datasets, options.protocols),
         options.encoders,

@@ -38,6 +38,8 @@ def found(cell: Cell, out: Path, said: str) -> list[Score]:
     path = cell.folder(out) / RESULTS
     if path.is_file():
         content = json.loads(path.read_text(encoding="utf-8"))
+        if cell.mode == "ensemble":
+            return [{"last": {"top1": content["mixtures"][-1]["top1"]}}]
         if content.get("complete") and len(content["runs"]) == cell.subsets:
             return [{name: run[name] for name in ("last", "best")} for run in content["runs"]]
     elif neighbours := _NEIGHBOURS.findall(said):

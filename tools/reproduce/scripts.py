@@ -27,7 +27,7 @@ _CHOSEN_HERE = frozenset(
     ("--pre-dataset", "--finetune-dataset", "--protocol", "--skeleton-representation")
     + ("--finetune-skeleton-representation", "--encoder", "--seed", "--pretrained", "--resume")
     + ("--checkpoint-path", "--data-path", "--device", "--mode", "--label-fraction", "--runs")
-    + ("--start-epoch", "--output-path")
+    + ("--start-epoch", "--output-path", "--output")
 )
 _WHERE_ONLY = frozenset(
     ("device", "print_freq", "workers", "resume", "data_path", "checkpoint_path", "save_freq")
@@ -131,7 +131,11 @@ def command(cell: Cell, setup: Setup, resume: Path | None = None) -> list[str]:
     """The whole command of a cell."""
     if cell.mode == "ensemble":
         scores = [str(product(need, setup.out)) for need in cell.needs()]
-        return [sys.executable, "-m", "tools.ensemble", *scores, *extra_words(cell.mode, setup)]
+        words = [*scores, *extra_words(cell.mode, setup)]
+        from tools.results import RESULTS  # brings torch, which --help does not need
+
+        output = str(cell.folder(setup.out) / RESULTS)
+        return [sys.executable, "-m", "tools.ensemble", *words, "--output", output]
     return [sys.executable, str(ROOT / f"{script(cell)}.py"), *arguments(cell, setup, resume)]
 
 
