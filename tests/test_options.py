@@ -107,7 +107,12 @@ EVERY_OPTION = {
         *RUNTIME,
         *BATCH,
         *DOWNSTREAM,
-        ("--knn-neighbours", "5", "knn_neighbours", 5),
+        ("--knn-neighbours", "5", "knn_neighbours", (5,)),
+        ("--knn-neighbours", "20 1 5 5", "knn_neighbours", (1, 5, 20)),
+        ("--gallery", "a_b.txt", "gallery", "a_b.txt"),
+        ("--query", "a_b.txt", "query", "a_b.txt"),
+        ("--query-file", "a_b.skeleton", "query_file", Path("a_b.skeleton")),
+        ("--output-path", "./my_run", "output_path", Path("./my_run")),
         ("--save-features", "a_b.npz", "save_features", Path("a_b.npz")),
     ],
 }
@@ -227,7 +232,8 @@ def test_supervised_takes_the_shape_of_the_encoder():
 
 def test_retrieval_defaults_are_the_published_run():
     options = retrieval.parse(["--pretrained", "x"])
-    assert (options.knn_neighbours, options.batch_size) == (1, 256)
+    assert (options.knn_neighbours, options.batch_size) == ((1,), 256)
+    assert (options.gallery, options.query, options.query_file) == ("train", "val", None)
     assert (options.save_features, options.stream) == (None, "joint")
 
 
@@ -409,6 +415,14 @@ FAULTS = [
         "or give --pretrained random",
     ),
     ("retrieval", "--save-features a.npy", "--save-features a.npy: the name must end in .npz"),
+    *(
+        (
+            "retrieval",
+            f"--query-file c {given}",
+            f"{given}: --query-file only lists the clips nearest to it; leave one out",
+        )
+        for given in ("--query val", "--save-features a.npz", "--output-path out")
+    ),
     ("pretraining", "--data-path ''", "--data-path: is empty; give a path"),
     ("pretraining", "--checkpoint-path ' '", "--checkpoint-path: is empty; give a path"),
     ("pretraining", "--epoch 3", "--epoch: no such option, did you mean --epochs?; see --help"),

@@ -3,21 +3,11 @@
 import pytest
 import torch
 
+from dataset.protocols import NTU60
+from tests.raw_ntu import all_names
+from tools.prepare import ntu
 from tools.subset import SUBSETS, draw_subset, run_seed, subset_generator
 
-# Training clips of each of the 60 classes of NTU RGB+D 60, counted from its published split rules.
-CROSS_SUBJECT = (
-    [666, 666, 665, 667, 667, 668, 669, 668, 663, 668, 664, 660, 667, 668, 669, 667, 669, 668]
-    + [668, 667, 669, 669, 670, 670, 672, 672, 672, 669, 669, 669, 668, 671, 670, 671, 671, 671]
-    + [670, 672, 672, 660, 672, 671, 671, 670, 671, 672, 672, 671, 671, 667, 669, 670, 672, 665]
-    + [632, 672, 670, 672, 666, 664]
-)
-CROSS_VIEW = (
-    [624, 625, 622, 624, 626, 627, 628, 626, 620, 625, 622, 617, 622, 627, 629, 625, 627, 625]
-    + [626, 624, 626, 627, 628, 630, 630, 631, 632, 628, 628, 628, 629, 631, 630, 631, 631, 630]
-    + [630, 632, 632, 624, 632, 631, 630, 630, 631, 632, 632, 630, 630, 628, 631, 631, 632, 627]
-    + [597, 632, 629, 632, 623, 627]
-)
 SIZES = {  # fraction: plain cross-subject, cross-view; stratified cross-subject, cross-view
     0.01: (400, 376, 419, 360),
     0.02: (801, 752, 780, 765),
@@ -25,6 +15,19 @@ SIZES = {  # fraction: plain cross-subject, cross-view; stratified cross-subject
     0.1: (4009, 3764, 4009, 3763),
     0.2: (8018, 7529, 8014, 7523),
 }
+
+
+@pytest.fixture(scope="module")
+def published():
+    """Names and labels of both training parts of NTU RGB+D 60."""
+    missing = ntu.read_missing_list(ntu.official_missing_list("ntu60"))
+    clips = {name: ntu.ClipName.parse(name) for name in all_names() if name not in missing}
+    clips = {name: clip for name, clip in clips.items() if clip.belongs_to(NTU60)}
+    parts = {}
+    for protocol in ("cross_subject", "cross_view"):
+        names = [name for name, clip in clips.items() if clip.parts(NTU60)[protocol] == "train"]
+        parts[protocol] = names, torch.tensor([clips[name].action - 1 for name in names])
+    return parts
 
 
 def split(counts):
@@ -37,15 +40,14 @@ def draw(names, labels, fraction, kind, seed=0, run=0):
 
 
 @pytest.mark.parametrize("fraction", SIZES)
-def test_sizes_are_those_of_the_published_splits(fraction):
-    parts = [split(CROSS_SUBJECT), split(CROSS_VIEW)]
-    found = [len(draw(*part, fraction, kind)) for kind in SUBSETS for part in parts]
+def test_sizes_are_those_of_the_published_splits(fraction, published):
+    found = [len(draw(*part, fraction, kind)) for kind in SUBSETS for part in published.values()]
     assert tuple(found) == SIZES[fraction]
 
 
 @pytest.mark.parametrize(("fraction", "per_class"), [(0.01, {6, 7}), (0.02, {13})])
-def test_a_stratified_draw_takes_about_as_many_of_each_class(fraction, per_class):
-    names, labels = split(CROSS_SUBJECT)
+def test_a_stratified_draw_takes_about_as_many_of_each_class(fraction, per_class, published):
+    names, labels = published["cross_subject"]
     counts = torch.bincount(labels[draw(names, labels, fraction, "stratified")]).tolist()
     assert set(counts) == per_class
 

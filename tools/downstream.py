@@ -4,23 +4,23 @@ Axes: N clips, F = 2·G·d features of a clip.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from dataset.arrays import load_arrays
 from dataset.batches import PackedSplit
+from dataset.protocols import DATASETS
 from moco import EncoderConfig, HiCo
 from tools.checkpoint import RANDOM, fingerprint, load_encoder, provenance
 from tools.features import extract
-from tools.results import write_whole
-from tools.runtime import pick_device, seed_everything
+from tools.results import VERSION
+from tools.runtime import machine, pick_device, seed_everything
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,41 @@ class Downstream:
         """SHA-256 of the encoder that is scored."""
         return fingerprint(self.model.query.encoder)
 
+    def describe(self, dataset: str, protocol: str) -> dict[str, Any]:
+        """What results say of an encoder and the clips it is scored on, as plain values."""
+        return {
+            "version": VERSION,
+            "dataset": dataset,
+            "protocol": protocol,
+            "stream": self.stream,
+            "counts": {
+                "train": len(self.train),
+                "test": len(self.test),
+                "classes": DATASETS[dataset].classes,
+            },
+            "pretrained": self.provenance | {"encoder_sha256": self.fingerprint},
+            "notes": self.notes(dataset, protocol),
+            "encoder": asdict(self.model.config),
+            "seed": self.seed,
+            "machine": machine(self.device),
+        }
+
+    def results_folder(self, words: Sequence[str], output: Path | None = None) -> Path:
+        """Where results go: a folder for each checkpoint and experiment, beside the checkpoint.
+
+        Args:
+            words: name the experiment.
+            output: a folder in its place.
+        """
+        if output is not None:
+            return output
+        if self.pretrained == RANDOM:
+            name, beside = self.model.config.kind, Path("checkpoints") / RANDOM
+        else:
+            path = Path(self.provenance["path"])
+            name, beside = path.name.removesuffix(".pth.tar"), path.parent
+        return beside / "_".join([name, *words])
+
     def notes(self, dataset: str, protocol: str) -> list[str]:
         """Say how what is scored differs from what the encoder was pre-trained on.
 
@@ -171,24 +206,6 @@ class Downstream:
         seconds = time.perf_counter() - start
         self.report(f"features of {part}: {len(features)} x {features.shape[1]} in {seconds:.1f} s")
         return features
-
-    def save(self, path: Path, train: Tensor, test: Tensor) -> None:
-        """Write features, labels and names of both parts to an .npz file, whole or not at all.
-
-        Args:
-            path: train_features (N, F) float32, train_labels (N,) int64, train_names (N,) text,
-                and likewise test_.
-            train: (N, F) features.
-            test: (N', F) features.
-        """
-        parts = (("train", self.train, train), ("test", self.test, test))
-        arrays = {}
-        for part, split, features in parts:
-            arrays[f"{part}_features"] = features.cpu().numpy()
-            arrays[f"{part}_labels"] = split.labels.numpy()
-            arrays[f"{part}_names"] = np.array(split.names)
-        write_whole(path, lambda file: np.savez(file, **arrays))
-        self.report(f"features, labels and names written to {path}")
 
 
 def _check_features(config: EncoderConfig, pretrained: str) -> None:

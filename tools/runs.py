@@ -5,21 +5,17 @@ the labels, in the clips that have labels; each run's files carry its number.
 """
 
 import hashlib
-import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dataset.protocols import DATASETS
-from tools.checkpoint import RANDOM
 from tools.downstream import Downstream
 from tools.probe import EpochScore, ProbeFiles, probe_folder
 from tools.results import (
     RESULTS,
-    VERSION,
     Json,
     Scores,
     as_plain,
@@ -121,16 +117,10 @@ def plan_runs(downstream: Downstream, task: Task) -> list[Run]:
 
 def results_folder(downstream: Downstream, task: Task) -> Path:
     """Where results.json and the scores go: a folder for each checkpoint, split, mode and draw."""
-    if task.output is not None:
-        return task.output
-    if downstream.pretrained == RANDOM:
-        name = downstream.model.config.kind
-    else:
-        name = Path(downstream.provenance["path"]).name.removesuffix(".pth.tar")
-    words = [name, task.dataset, task.protocol, downstream.stream, task.mode]
+    words = [task.dataset, task.protocol, downstream.stream, task.mode]
     if task.fraction < 1:
         words += [f"{task.fraction:g}", task.subset]
-    return probe_folder(downstream.pretrained) / "_".join(words)
+    return downstream.results_folder(words, task.output)
 
 
 def classifier_folder(downstream: Downstream, task: Task) -> Path:
@@ -198,40 +188,17 @@ def _subset_name(run: Run) -> str:
 
 def describe(downstream: Downstream, task: Task, outcomes: list[Outcome]) -> Json:
     """The content of results.json, after some or all of the runs."""
-    train, test = downstream.train, downstream.test
-    classes = DATASETS[task.dataset].classes
-    return {
-        "version": VERSION,
+    return downstream.describe(task.dataset, task.protocol) | {
         "script": "action_classification.py",
         "mode": task.mode,
-        "dataset": task.dataset,
-        "protocol": task.protocol,
-        "stream": downstream.stream,
-        "counts": {"train": len(train), "test": len(test), "classes": classes},
         "labels": {"fraction": task.fraction, "subset": task.subset},
-        "pretrained": downstream.provenance | {"encoder_sha256": downstream.fingerprint},
-        "notes": downstream.notes(task.dataset, task.protocol),
-        "encoder": asdict(downstream.model.config),
-        "seed": downstream.seed,
         "settings": as_plain(task.options),
-        "machine": machine(downstream.device),
         "complete": len(outcomes) == task.runs,
         "summary": {
             which: {name: summarise(outcomes, which, name) for name in ("top1", "top5")}
             for which in ("last", "best")
         },
-        "runs": [_describe_run(outcome, task, test.labels) for outcome in outcomes],
-    }
-
-
-def machine(device: torch.device) -> Json:
-    """What the figures were computed with."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    return {
-        "device": str(device),
-        "device_name": name,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
+        "runs": [_describe_run(outcome, task, downstream.test.labels) for outcome in outcomes],
     }
 
 

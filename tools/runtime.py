@@ -1,6 +1,7 @@
 """What every script needs around its work: a device, a seed, and errors a reader can act on."""
 
 import os
+import platform
 import secrets
 import signal
 import sys
@@ -65,6 +66,17 @@ def pick_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= count:
         raise ValueError(f"--device {name}: {count} CUDA devices here; choose auto or cpu")
     return device
+
+
+def machine(device: torch.device) -> dict[str, str]:
+    """What the figures were computed with."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {
+        "device": str(device),
+        "device_name": name,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
 
 
 def seed_everything(seed: int | None) -> int:
