@@ -60,3 +60,9 @@ def extract(
             views = Views(*downstream_views(split, clips[rows], stream, draws))
             features[rows[0] : rows[-1] + 1] = model.features(views)
     return features
+
+
+if __name__ == "__main__":
+    from tools.export import main  # it imports this module in its turn
+
+    main()
