@@ -210,7 +210,8 @@ class Scripts:
         if name == PRETRAINING:
             (folder / LAST).write_text(log.parent.name)
         elif name == "knn":
-            log.write_text(log.read_text() + "KNN-1  top-1 40.00 %  <- the published figure\n")
+            content = {"at": {"5": {"top1": 41.0}, "1": {"top1": 40.0}}}
+            (folder / "results.json").write_text(json.dumps(content))
         elif name == "ensemble":
             content = {"mixtures": [{"top1": 1.0}, {"top1": 66.0}]}
             Path(argv[argv.index("--output") + 1]).write_text(json.dumps(content))
@@ -271,6 +272,29 @@ def test_settings_count_by_what_they_mean_not_by_how_they_are_written(go):
     go()
     written = "--lr 5e-1 --batch_size=8 --epochs 2 --momentum 0.9"
     assert go(extras={"linear": written})[0].calls == []
+
+
+def test_an_option_that_came_later_was_left_at_its_default(go, tmp_path):
+    go()
+    for record in tmp_path.rglob("*0/*.json"):
+        content = json.loads(record.read_text())
+        assert content["settings"].pop("momentum", 0.9) == 0.9
+        record.write_text(json.dumps(content))
+    assert go()[0].calls == []
+    (record,) = tmp_path.rglob("pretraining.json")
+    record.write_text(record.read_text().replace('"done"', '"started"'))
+    scripts, _ = go(modes=())
+    assert scripts.argv["--resume"].endswith(LAST)
+    other = {"linear": TINY["linear"] + " --momentum 0.8"}
+    assert go(extras=other)[0].calls == ["linear"]
+
+
+def test_a_script_that_leaves_no_result_has_failed(go):
+    scripts = Scripts()
+    scripts.classify = lambda folder, name: None
+    _, work = go(scripts)
+    assert states(work) == [DONE, FAILED, DONE]
+    assert "results.json" in list(work.outcomes.values())[1].note
 
 
 def test_a_new_pretraining_makes_its_evaluations_new(go, tmp_path):

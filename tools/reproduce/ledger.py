@@ -28,8 +28,14 @@ def log_of(cell: Cell, out: Path) -> Path:
     return path_of(cell, out).with_suffix(".log")
 
 
-def read(cell: Cell, out: Path) -> Record | None:
+def read(cell: Cell, out: Path, usual: Settings) -> Record | None:
     """The record of a cell; None where it never started.
+
+    Args:
+        cell: the cell.
+        out: folder of all runs.
+        usual: what its script does when it is not told; an option that came after the record was
+            written was left at that.
 
     Raises:
         ValueError: a file that is no record.
@@ -40,7 +46,7 @@ def read(cell: Cell, out: Path) -> Record | None:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["state"] in (DONE, STARTED, FAILED) and isinstance(record["settings"], dict):
-            return record
+            return record | {"settings": {**usual, **record["settings"]}}
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         pass
     raise ValueError(f"{path} is not a record of tools.reproduce; remove it to run that cell anew")
@@ -72,13 +78,19 @@ def whole_settings(
     return {**options, "data": data.fingerprint, **made_of}
 
 
-def is_done(cell: Cell, out: Path, settings: Settings) -> Record | None:
+def is_done(cell: Cell, out: Path, settings: Settings, usual: Settings) -> Record | None:
     """The record of a cell that has ended with these settings; None when it has to be run.
+
+    Args:
+        cell: the cell.
+        out: folder of all runs.
+        settings: all that decides what comes out of it now.
+        usual: as `read` takes it.
 
     Raises:
         ValueError: a pre-training that was made with other settings.
     """
-    record = read(cell, out)
+    record = read(cell, out, usual)
     if cell.mode == PRETRAINING:
         _refuse_other(cell, out, record, settings)
         if record and not (cell.folder(out) / LAST).is_file():

@@ -105,8 +105,7 @@ def arguments(cell: Cell, setup: Setup, resume: Path | None = None) -> list[str]
     else:
         given |= {"pretrained": Cell(run, PRETRAINING).folder(setup.out) / LAST}
         given |= _labels(cell)
-        if cell.mode != "knn":
-            given["output-path"] = cell.folder(setup.out)
+        given["output-path"] = cell.folder(setup.out)
     if resume:
         given["resume"] = resume
     words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
@@ -161,7 +160,9 @@ def settings(cells: Sequence[Cell], setup: Setup) -> list[Settings]:
         ValueError: an option that a script refuses, with the script's own words.
     """
     asked = [
-        (_OPTIONS.get(script(cell), "classification"), arguments(cell, setup)) for cell in cells
+        (_OPTIONS.get(script(cell), "classification"), arguments(cell, setup))
+        for cell in cells
+        if cell.mode != "ensemble"
     ]
     done = subprocess.run(
         [sys.executable, "-c", _PARSE],
@@ -171,11 +172,13 @@ def settings(cells: Sequence[Cell], setup: Setup) -> list[Settings]:
         env=environment(),
         check=False,
     )
+    read = [json.loads(line) for line in done.stdout.splitlines()]
     if done.returncode:
         fault = (done.stderr.strip().splitlines() or ["the scripts' options cannot be read"])[-1]
-        cell = cells[len(done.stdout.splitlines())]
-        raise ValueError(f"{fault.removeprefix('error: ')} (options of {cell.mode})")
-    return [json.loads(line) for line in done.stdout.splitlines()]
+        raise ValueError(f"{fault.removeprefix('error: ')} (of {asked[len(read)][0]})")
+    left = iter(read)
+    words = {"words": extra_words("ensemble", setup)}
+    return [words if cell.mode == "ensemble" else next(left) for cell in cells]
 
 
 def lasting(given: Settings) -> Settings:

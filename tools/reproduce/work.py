@@ -3,7 +3,7 @@
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tools.checkpoint import file_sha256
@@ -43,7 +43,8 @@ class Work:
         cells: in an order in which each comes after what it needs.
         setup: what they share.
         found: what lies on disk of each split.
-        options: what the scripts make of the cells' commands; none for an ensemble.
+        options: what the scripts make of the cells' commands.
+        usual: what they make of them without the options that are added by hand.
         outcomes: of the cells looked at so far.
     """
 
@@ -51,6 +52,7 @@ class Work:
     setup: Setup
     found: dict[Split, SplitData | str]
     options: dict[Cell, Settings]
+    usual: dict[Cell, Settings]
     outcomes: dict[Cell, Outcome] = field(default_factory=dict)
 
     @classmethod
@@ -64,10 +66,11 @@ class Work:
         splits = {(cell.run.dataset, cell.run.protocol) for cell in cells}
         splits |= {cell.split for cell in cells}
         found = {split: data.look(setup.data_path, split) for split in sorted(splits)}
-        parsed = [cell for cell in cells if cell.mode != "ensemble"]
-        options = dict.fromkeys(cells, {"options": scripts.extra_words("ensemble", setup)})
-        options |= zip(parsed, scripts.settings(parsed, setup), strict=True)
-        work = cls(cells, setup, found, options)
+        options, usual = (
+            dict(zip(cells, scripts.settings(cells, one), strict=True))
+            for one in (setup, replace(setup, extras={}))
+        )
+        work = cls(cells, setup, found, options, usual)
         for cell in cells:
             work.outcomes[cell] = work.look(cell)
         if all(outcome.state == SKIPPED for outcome in work.outcomes.values()):
@@ -87,7 +90,8 @@ class Work:
                 return Outcome(SKIPPED, f"what it needs {outcome.state}: {outcome.note}")
         if any(outcome.state == TO_DO for outcome in needed):
             return Outcome(TO_DO)
-        record = ledger.is_done(cell, self.setup.out, self.settings(cell))
+        usual = scripts.lasting(self.usual[cell])
+        record = ledger.is_done(cell, self.setup.out, self.settings(cell), usual)
         return Outcome(DONE, record=record) if record else Outcome(TO_DO)
 
     def settings(self, cell: Cell) -> Settings:
@@ -135,7 +139,7 @@ class Work:
             if status:
                 reason = last_line(said).removeprefix("error: ")
                 raise ValueError(f"{reason or 'not a word'} (exit status {status})")
-            more["scores"] = results.found(cell, out, said)
+            more["scores"] = results.found(cell, out)
         except ValueError as error:
             note = f"{error}; see {ledger.log_of(cell, out)}"
             return Outcome(FAILED, note, ledger.write(cell, out, FAILED, settings, note=note))
@@ -159,7 +163,7 @@ class Work:
     def _resume(self, cell: Cell, settings: Settings) -> Path | None:
         """The file that an interrupted run of this very cell left behind."""
         out = self.setup.out
-        record = ledger.read(cell, out)
+        record = ledger.read(cell, out, scripts.lasting(self.usual[cell]))
         path = scripts.state(cell, out)
         return path if record and record["settings"] == settings and path.is_file() else None
 
