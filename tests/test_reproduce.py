@@ -27,6 +27,7 @@ from tools.reproduce.cells import (
     expand,
 )
 from tools.reproduce.child import Children
+from tools.reproduce.command import joined, parser, selection
 from tools.reproduce.data import SplitData, missing
 from tools.reproduce.estimate import Speed
 from tools.reproduce.published import FIGURES
@@ -157,6 +158,24 @@ def test_transfer_leaves_the_data_set_and_takes_the_namesake_split():
         (("ntu120", "cross_setup"), targets[1]),
         (("pku_part2", "cross_subject"), targets[1]),
     ]
+
+
+def test_a_selection_names_everything_once_and_streams_in_one_order():
+    words = "--datasets ntu60 ntu60 --streams bone joint bone --seeds 3 1 3 --linear --cos"
+    options = parser().parse(joined([*words.split(), "--pretraining", "--lr 0.1 --cos"]))
+    chosen = selection(options)
+    assert chosen.splits == (XVIEW, XSUB)
+    assert chosen.streams == ("joint", "bone")
+    assert chosen.seeds == (3, 1)
+    assert (options.linear, options.pretraining) == (("--cos",), ("--lr", "0.1", "--cos"))
+
+
+def test_the_whole_table_is_what_nobody_narrows():
+    chosen = selection(parser().parse([]))
+    assert {(figure.dataset, figure.protocol) for figure in FIGURES} <= set(chosen.splits)
+    assert (chosen.streams, chosen.modes) == (STREAMS, MODES)
+    evaluated = {table.where(cell) for cell in expand(chosen) if cell.mode != PRETRAINING}
+    assert {(f.mode, *figure_of(f), "") for f in FIGURES} <= evaluated
 
 
 @pytest.mark.parametrize(
@@ -634,7 +653,7 @@ def until(condition, seconds=60):
 
 
 def test_interrupted_and_continued_from_end_to_end(data, tmp_path):
-    long = TINY["pretraining"].replace("--epochs 2", "--epochs 40 --print-freq 1")
+    long = TINY["pretraining"].replace("--epochs 2", "--epochs 24 --print-freq 1")
     more = ("--streams", "joint", "--modes", "linear", "knn", "--pretraining", long)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     argv = reproduce(data, tmp_path, *more)
@@ -653,7 +672,7 @@ def test_interrupted_and_continued_from_end_to_end(data, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "resumed from" in read(folder / "pretraining.log")
     rows = [json.loads(line)["step"] for line in read(folder / "metrics.jsonl").splitlines()]
-    assert rows == list(range(1, 121))
+    assert rows == list(range(1, 73))
     found = json.loads(read(tmp_path / "table.json"))["rows"]
     assert {row["mode"] for row in found if row["last"]} == {"linear", "knn"}
     assert "## Retrieval" in read(tmp_path / "table.md")
