@@ -38,7 +38,7 @@ def run(options: ClassificationOptions) -> None:
     outcomes = classify(downstream, Task(*what, **draw, **files), settings)
     trained = {"linear": "linear classifier on", "finetune": "fine-tuned", "supervised": "trained"}
     print(f"{trained[options.mode]} {downstream.name}, {options.dataset} {options.protocol}")
-    print("\n".join(verdict(outcomes)))
+    print("\n".join(verdict(outcomes, options.mode)))
 
 
 if __name__ == "__main__":

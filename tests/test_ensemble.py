@@ -59,7 +59,9 @@ def refuse(capsys):
 
 def accuracies(out):
     """Streams to top-1 and top-5, as printed."""
-    lines = re.findall(r"^top-1 +([\d.]+) %, top-5 +([\d.]+) %  (.+)  \(weights", out, re.M)
+    lines = re.findall(
+        r"^top-1 +([\d.]+) %, top-5 +([\d.]+) %  (.+?)(?:  \(weights.*)?$", out, re.M
+    )
     return {streams: (float(top1), float(top5)) for top1, top5, streams in lines}
 
 

@@ -185,8 +185,9 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{len(streams[0].names)} clips, {streams[0].scores.shape[1]} classes, raw scores")
         for each in mixtures:
             shares = " ".join(f"{weight:.3g}" for weight in each.weights)
+            shares = f"  (weights {shares})" if len(each.weights) > 1 else ""
             figures = f"top-1 {each.top1:6.2f} %, top-5 {each.top5:6.2f} %"
-            print(f"{figures}  {' + '.join(each.names)}  (weights {shares})")
+            print(f"{figures}  {' + '.join(each.names)}{shares}")
         if options.output:
             write_json(options.output, describe(mixtures, options.scores, streams[0].labels))
 

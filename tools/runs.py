@@ -224,11 +224,12 @@ def _describe_run(outcome: Outcome, task: Task, labels: Tensor) -> Json:
     }
 
 
-def verdict(outcomes: list[Outcome]) -> list[str]:
+def verdict(outcomes: list[Outcome], mode: str = "linear") -> list[str]:
     """Two lines: the last epoch and the best one, each labelled as what it is."""
+    best = "the test part chose its epoch"
     meaning = {
         "last": "<- the headline",
-        "best": "<- the published figure; the test part chose its epoch",
+        "best": f"<- the published figure; {best}" if mode == "linear" else f"<- {best}",
     }
     if len(outcomes) == 1:
         return [f"{which}  {getattr(outcomes[0], which)}  {meaning[which]}" for which in meaning]
@@ -238,7 +239,6 @@ def verdict(outcomes: list[Outcome]) -> list[str]:
         for name, shown in (("top1", "top-1"), ("top5", "top-5")):
             figures = summarise(outcomes, which, name)
             parts.append(f"{shown} {figures['mean']:.2f} ± {figures['std']:.2f} %")
-        lines.append(
-            f"{which}  {', '.join(parts)}, mean ± deviation of {len(outcomes)} runs  {said}"
-        )
+        over = f"mean ± deviation of {len(outcomes)} runs"
+        lines.append(f"{which}  {', '.join(parts)}, {over}  {said}")
     return lines
