@@ -272,8 +272,9 @@ def test_runs_learn_from_subsets_of_their_own_that_are_written_down(
     assert len(list(folder.glob("joint_run?_scores.npz"))) == 3
 
 
-def test_one_run_is_the_first_of_several(run, path, tmp_path):
-    score = ("--pretrained", path, "--mode", "finetune", "--label-fraction", "0.5")
+@pytest.mark.parametrize("mode", ["linear", "finetune"])
+def test_one_run_is_the_first_of_several(mode, run, path, tmp_path):
+    score = ("--pretrained", path, "--mode", mode, "--label-fraction", "0.5")
     run(*score, "--output-path", tmp_path / "one")
     run(*score, "--output-path", tmp_path / "two", "--runs", "2")
     one, two = (results(tmp_path / name)["runs"][0] for name in ("one", "two"))
@@ -289,6 +290,15 @@ def test_runs_with_all_labels_differ_in_their_seed_only(run, path, tmp_path):
     assert first["labelled_names"] is None
     run("--pretrained", path, "--output-path", tmp_path / "one")
     assert results(tmp_path / "one")["runs"][0]["history"] == first["history"]
+
+
+@pytest.mark.parametrize("mode", ["linear", "finetune", "supervised"])
+def test_a_run_depends_on_its_seed_and_not_on_the_runs_before_it(mode, run, path, tmp_path):
+    score = [path if word == "PATH" else word for word in MODES[mode]]
+    run(*score, "--runs", "2", "--output-path", tmp_path / "two")
+    run(*score, "--seed", run_seed(3, 1), "--output-path", tmp_path / "one")
+    one, two = results(tmp_path / "one")["runs"][0], results(tmp_path / "two")["runs"][1]
+    assert one["history"] == two["history"]
 
 
 def test_features_of_a_frozen_encoder_are_computed_once_for_all_runs(run, path):
