@@ -28,7 +28,7 @@ from tools.reproduce.cells import (
 )
 from tools.reproduce.child import Children
 from tools.reproduce.command import joined, parser, selection
-from tools.reproduce.data import SplitData, missing
+from tools.reproduce.data import SplitData, missing, unlike_published
 from tools.reproduce.estimate import Speed
 from tools.reproduce.published import FIGURES
 from tools.reproduce.scripts import LAST, Setup
@@ -537,6 +537,19 @@ def test_subsets_and_seeds_are_pooled():
     assert row["last"] == {"mean": 46.0, "std": statistics.stdev((40, 42, 50, 52)), "runs": 4}
     assert row["details"] == "10 % of the labels"
     assert row["published"] is None
+
+
+def test_a_split_that_is_not_the_published_one_is_noted(go):
+    _, work = go()
+    said = (
+        "ntu60 cross_subject here has 12 clips to train and 6 to test, the published"
+    )
+    (note,) = work.notes()
+    assert note.startswith(said)
+    text = table.markdown(table.rows(work.outcomes), work.outcomes, "x", work.notes())
+    assert f"**Note:** {said}" in text
+    assert unlike_published(XSUB, SplitData(40091, 16487, 300, "")) == ""
+    assert unlike_published(("pku_part2", "cross_subject"), SplitData(1, 1, 50, "")) == ""
 
 
 def test_one_run_has_no_deviation_and_retrieval_no_best():

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -63,10 +64,13 @@ def run(chosen: Selection, setup: Setup, plan_only: bool, command: str) -> int:
         work = Work.of(expand(chosen), setup)
         for line in skipped(work.outcomes):
             print(f"skipped  {line}")
+        for note in work.notes():
+            print(f"note: {note}")
         children = Children(_say, keep=(lock.fileno(),))
+        save = partial(table.save, work.outcomes, setup.out, command, work.notes())
         with children.passing_signals():
-            work.run(children, _say, lambda: table.save(work.outcomes, setup.out, command))
-        written = table.save(work.outcomes, setup.out, command)
+            work.run(children, _say, save)
+        written = save()
     print(f"table: {written[0]} and {written[1]}")
     if children.stopped_by is not None:
         return 128 + _stopped(children.stopped_by, command)

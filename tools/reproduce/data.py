@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset.arrays import SplitArrays, load_arrays
-from dataset.protocols import split_folder
+from dataset.protocols import DATASETS, split_folder
 from tools.reproduce.cells import Cell, Split
 
 
@@ -44,6 +44,18 @@ def look(data_path: Path, split: Split) -> SplitData | str:
 def _identity(arrays: SplitArrays) -> bytes:
     shape = (arrays.data.shape, arrays.names)
     return json.dumps(shape).encode() + arrays.labels.tobytes() + arrays.num_frames.tobytes()
+
+
+def unlike_published(split: Split, data: SplitData) -> str:
+    """Say where a split is not the published one and compares with no figure; else ""."""
+    rule = DATASETS[split[0]].rules.get(split[1])
+    counts = rule.counts if rule else None
+    if not counts or (counts["train"], counts["val"]) == (data.train, data.test):
+        return ""
+    return (
+        f"{' '.join(split)} here has {data.train:,} clips to train and {data.test:,} to test, the "
+        f"published split {counts['train']:,} and {counts['val']:,}: figures do not compare"
+    )
 
 
 def missing(cell: Cell, found: dict[Split, SplitData | str]) -> str:

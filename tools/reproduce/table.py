@@ -135,7 +135,12 @@ def _state(outcomes: Sequence[Outcome]) -> str:
     return ", ".join(counts)
 
 
-def markdown(found: Sequence[Row], outcomes: Mapping[Cell, Outcome], command: str) -> str:
+def markdown(
+    found: Sequence[Row],
+    outcomes: Mapping[Cell, Outcome],
+    command: str,
+    notes: Sequence[str] = (),
+) -> str:
     """The table for people: a part for each mode, then what is missing and why."""
     parts = [
         "# Ours beside the published figures",
@@ -146,6 +151,7 @@ def markdown(found: Sequence[Row], outcomes: Mapping[Cell, Outcome], command: st
         "protocol beside it. Figures nobody could show the source of are not here: HiCo's own of "
         "retrieval, of few labels and of transfer.",
         f"```\n{command}\n```",
+        *(f"**Note:** {note}." for note in notes),
     ]
     for mode in MODES:
         lines = [_line(row) for row in found if row["mode"] == mode]
@@ -194,17 +200,21 @@ def _figure(summary: Row) -> str:
     return mean if summary["std"] is None else f"{mean} ± {summary['std']:.2f}"
 
 
-def save(outcomes: Mapping[Cell, Outcome], folder: Path, command: str) -> tuple[Path, Path]:
+def save(
+    outcomes: Mapping[Cell, Outcome], folder: Path, command: str, notes: Sequence[str] = ()
+) -> tuple[Path, Path]:
     """Write `table.md` and `table.json`, each whole or not at all, and name them.
 
     Args:
         outcomes: of every cell.
         folder: where they go.
         command: what makes this table.
+        notes: what its readers have to know.
     """
     found = rows(outcomes)
     text, table = folder / "table.md", folder / "table.json"
-    write_whole(text, lambda file: file.write(markdown(found, outcomes, command).encode()))
+    said = markdown(found, outcomes, command, notes)
+    write_whole(text, lambda file: file.write(said.encode()))
     left = {
         state: [
             {"cell": str(cell), "note": outcome.note}
@@ -213,5 +223,5 @@ def save(outcomes: Mapping[Cell, Outcome], folder: Path, command: str) -> tuple[
         ]
         for state in (SKIPPED, FAILED, TO_DO)
     }
-    write_json(table, {"command": command, "rows": found, **left})
+    write_json(table, {"command": command, "notes": list(notes), "rows": found, **left})
     return text, table

@@ -79,6 +79,12 @@ class Work:
             raise ValueError(f"nothing to run; {first}{more}")
         return work
 
+    def notes(self) -> list[str]:
+        """What a reader of the table has to know of the data."""
+        there = {split: of for split, of in self.found.items() if not isinstance(of, str)}
+        notes = [data.unlike_published(split, of) for split, of in there.items()]
+        return [note for note in notes if note]
+
     def look(self, cell: Cell) -> Outcome:
         """Where a cell stands, from the disk alone."""
         reason = data.missing(cell, self.found)
