@@ -541,9 +541,7 @@ def test_subsets_and_seeds_are_pooled():
 
 def test_a_split_that_is_not_the_published_one_is_noted(go):
     _, work = go()
-    said = (
-        "ntu60 cross_subject here has 12 clips to train and 6 to test, the published"
-    )
+    said = "ntu60 cross_subject here has 12 clips to train and 6 to test, the published"
     (note,) = work.notes()
     assert note.startswith(said)
     text = table.markdown(table.rows(work.outcomes), work.outcomes, "x", work.notes())
