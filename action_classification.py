@@ -1,4 +1,4 @@
-"""Score a frozen encoder by a linear classifier: `python action_classification.py --help`."""
+"""Score an encoder by a classifier on it: `python action_classification.py --help`."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from tools.errors import one_line_errors
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Score as the options say; exit status 2 for an expected error."""
+    """Score as the options say; exit status 2 for an expected error, 128 + n for signal n."""
     options = parse(argv)
 
     with one_line_errors():
@@ -20,7 +20,9 @@ def run(options: ClassificationOptions) -> None:
     from dataset.protocols import split_folder
     from tools.classification import classify
     from tools.downstream import Downstream
+    from tools.finetune import FinetuneSettings
     from tools.probe import ProbeSettings
+    from tools.runs import Task, verdict
 
     if options.workers is not None:
         print("--workers is not needed: the clips lie on the device")
@@ -28,15 +30,15 @@ def run(options: ClassificationOptions) -> None:
     folder = split_folder(options.data_path, options.dataset, options.protocol)
     source = (options.pretrained, folder, options.stream)
     downstream = Downstream.open(*source, shape=shape, device=options.device, seed=options.seed)
-    probe = classify(
-        downstream,
-        ProbeSettings(**{name: given[name] for name in ProbeSettings.__dataclass_fields__}),
-        crop=options.probe_crop,
-        **{name: given[name] for name in ("dataset", "protocol", "resume")},
-    )
-    print(f"linear classifier on {downstream.name}, {options.dataset} {options.protocol}")
-    print(f"last  {probe.last}  <- the headline")
-    print(f"best  {probe.best}  <- the published figure; the test part chose its epoch")
+    kind = ProbeSettings if options.mode == "linear" else FinetuneSettings
+    settings = kind(**{name: given[name] for name in kind.__dataclass_fields__})
+    draw = {"fraction": options.label_fraction, "subset": options.subset, "runs": options.runs}
+    files = {"resume": options.resume, "output": options.output_path, "options": given}
+    what = (options.dataset, options.protocol, options.mode, options.probe_crop)
+    outcomes = classify(downstream, Task(*what, **draw, **files), settings)
+    trained = {"linear": "linear classifier on", "finetune": "fine-tuned", "supervised": "trained"}
+    print(f"{trained[options.mode]} {downstream.name}, {options.dataset} {options.protocol}")
+    print("\n".join(verdict(outcomes, options.mode)))
 
 
 if __name__ == "__main__":

@@ -16,27 +16,28 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(options: RetrievalOptions) -> None:
-    """Options to parts to a number."""
+    """Options to parts to a number, or to the clips that are like one recording."""
     from dataset.protocols import split_folder
     from tools.downstream import Downstream
-    from tools.knn import retrieve
+    from tools.retrieval import Search, list_nearest, look_up, verdict
 
     if options.workers is not None:
         print("--workers is not needed: the clips lie on the device")
     folder = split_folder(options.data_path, options.dataset, options.protocol)
-    source = (options.pretrained, folder, options.stream)
-    shape, k = encoder_settings(options), options.knn_neighbours
+    source, shape = (options.pretrained, folder, options.stream), encoder_settings(options)
     downstream = Downstream.open(*source, shape=shape, device=options.device, seed=options.seed)
-    with downstream.frozen():
-        batch = options.batch_size
-        train, test = (downstream.features(part, batch_size=batch) for part in ("train", "test"))
-        if options.save_features:
-            downstream.save(options.save_features, train, test)
-        found = retrieve(train, downstream.train.labels, test, downstream.test.labels, k)
-    print(f"retrieval with {downstream.name}, {options.dataset} {options.protocol}")
-    print(f"KNN-{k}  top-1 {found.top1:.2f} %  <- the published figure")
-    precision = found.mean_average_precision
-    print(f"extras top-5 {found.top5:.2f} %, mean average precision {precision:.2f} %")
+    search = Search(
+        *(options.dataset, options.protocol, options.knn_neighbours),
+        *(options.gallery, options.query, options.batch_size),
+        *(options.save_features, options.output_path, vars(options)),
+    )
+    if options.query_file is not None:
+        lines = list_nearest(downstream, search, folder, options.query_file)
+        print(f"nearest to {options.query_file} with {downstream.name}")
+    else:
+        lines = verdict(look_up(downstream, search))
+        print(f"retrieval with {downstream.name}, {options.dataset} {options.protocol}")
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":

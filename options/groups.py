@@ -9,9 +9,10 @@ import argparse
 import math
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from types import MappingProxyType
+from typing import Any, NoReturn
 
 from dataset.protocols import DATASETS, STREAMS
 
@@ -127,12 +128,16 @@ def whole(at_least: int, at_most: float = math.inf) -> Callable[[str], int]:
 
 
 def real(
-    above: float | None = None, at_least: float | None = None, below: float = math.inf
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float = math.inf,
+    at_most: float = math.inf,
 ) -> Callable[[str], float]:
-    """Return a reader of finite numbers that are > above, >= at_least and < below."""
+    """Return a reader of finite numbers that are > above, >= at_least, < below and <= at_most."""
     bounds = [f"above {above:g}"] if above is not None else []
     bounds += [f"{at_least:g} or more"] if at_least is not None else []
     bounds += [f"below {below:g}"] if below < math.inf else []
+    bounds += [f"at most {at_most:g}"] if at_most < math.inf else []
 
     def _read(text: str) -> float:
         try:
@@ -144,6 +149,7 @@ def real(
             and (above is None or number > above)
             and (at_least is None or number >= at_least)
             and number < below
+            and number <= at_most
         )
         if not fits:
             raise argparse.ArgumentTypeError(f"{text}: needs a number {' and '.join(bounds)}")
@@ -228,7 +234,7 @@ def add_encoder(parser: Parser, only_random: bool) -> None:
         only_random: the encoder comes from a checkpoint and these shape only a random one; the
             options then default to None, and `encoder_settings` fills in the published values.
     """
-    title = "encoder (with --pretrained random only)" if only_random else "encoder"
+    title = "encoder (of random weights only)" if only_random else "encoder"
     group = parser.add_argument_group(title)
 
     def _add(flag: str, metavar: str, takes: Callable[[str], object], meaning: str) -> None:
@@ -245,48 +251,46 @@ def add_encoder(parser: Parser, only_random: bool) -> None:
 
 def add_sgd(
     group: argparse._ArgumentGroup,
-    learning_rate: float,
+    learning_rate: float | None,
     schedule: tuple[int, ...],
-    weight_decay: float,
+    weight_decay: float | None,
+    momentum: float | None = 0.9,
+    shown: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Add the options of stochastic gradient descent, with the published values as defaults."""
-    add(
-        *(group, "--lr", "--learning-rate"),
-        takes=real(above=0),
-        metavar="RATE",
-        default=learning_rate,
-        text="learning rate at the start",
-    )
-    add(
-        group,
-        "--schedule",
-        nargs="*",
-        takes=whole(1),
-        metavar="EPOCH",
-        default=schedule,
-        text="rising epochs, from 0, at which the learning rate falls to a tenth",
-    )
-    add(
-        group,
-        "--momentum",
-        takes=real(at_least=0, below=1),
-        metavar="M",
-        default=0.9,
-        text="share of the last step that is kept",
-    )
-    add(
-        group,
-        *("--wd", "--weight-decay"),
-        takes=real(at_least=0),
-        metavar="W",
-        default=weight_decay,
-        text="weight decay",
-        dest="weight_decay",
-    )
+    """Add the options of stochastic gradient descent, with the published values as defaults.
+
+    Args:
+        group: where they are added.
+        learning_rate: default; None where it depends on other options, like the next ones.
+        schedule: default.
+        weight_decay: default.
+        momentum: default.
+        shown: defaults in words, by the name of the option.
+    """
+
+    def _add(
+        flags: tuple[str, ...], takes: Callable[[str], object], metavar: str, text: str, **more: Any
+    ) -> None:
+        more["shown"] = shown.get(flags[-1][2:].replace("-", "_"))
+        add(group, *flags, takes=takes, metavar=metavar, text=text, **more)
+
+    text = "learning rate at the start"
+    _add(("--lr", "--learning-rate"), real(above=0), "RATE", text, default=learning_rate)
+    text = "rising epochs, from 0, at which the learning rate falls to a tenth"
+    _add(("--schedule",), whole(1), "EPOCH", text, default=schedule, nargs="*")
+    text, share = "share of the last step that is kept", real(at_least=0, below=1)
+    _add(("--momentum",), share, "M", text, default=momentum)
+    decay = {"default": weight_decay, "dest": "weight_decay"}
+    _add(("--wd", "--weight-decay"), real(at_least=0), "W", "weight decay", **decay)
 
 
-def add_epochs(group: argparse._ArgumentGroup, epochs: int, batch_size: int) -> None:
-    """Add how long to train and on how much at a time."""
+def add_epochs(
+    group: argparse._ArgumentGroup,
+    epochs: int,
+    batch_size: int | None,
+    shown: str | None = None,
+) -> None:
+    """Add how long to train and on how much at a time, whose default may be `shown` in words."""
     add(
         group,
         "--epochs",
@@ -303,18 +307,33 @@ def add_epochs(group: argparse._ArgumentGroup, epochs: int, batch_size: int) -> 
         default=0,
         text="first epoch, counted from 0; --resume brings its own",
     )
-    add_batch_size(group, batch_size, "clips a batch")
+    add_batch_size(group, batch_size, "clips a batch", shown)
 
 
-def add_batch_size(group: argparse._ArgumentGroup, batch_size: int, meaning: str) -> None:
+def add_batch_size(
+    group: argparse._ArgumentGroup, batch_size: int | None, meaning: str, shown: str | None = None
+) -> None:
     """Add how many clips go through at a time."""
-    flags = ("-b", "--batch-size")
-    add(group, *flags, takes=whole(1), metavar="N", default=batch_size, text=meaning)
+    flags, more = ("-b", "--batch-size"), {"text": meaning, "shown": shown}
+    add(group, *flags, takes=whole(1), metavar="N", default=batch_size, **more)
 
 
 def add_resume(group: argparse._ArgumentGroup, meaning: str) -> None:
     """Add the file to go on from."""
     add(group, "--resume", takes=any_text, metavar="FILE", default="", text=meaning, shown="none")
+
+
+def add_output(parser: Parser, meaning: str) -> None:
+    """Add the folder that the files go to."""
+    add(
+        parser.add_argument_group("files"),
+        "--output-path",
+        takes=file_path,
+        metavar="DIR",
+        default=None,
+        text=meaning,
+        shown="one for each experiment, beside the checkpoint",
+    )
 
 
 def add_runtime(parser: Parser, print_freq_meaning: str) -> None:

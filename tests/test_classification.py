@@ -133,11 +133,14 @@ def test_the_encoder_is_shown_unchanged_and_its_file_untouched(run, path):
 
 def test_the_classifiers_lie_beside_the_checkpoint_and_nothing_in_the_working_folder(run, path):
     run("--pretrained", path)
-    assert sorted(file.name for file in path.parent.iterdir()) == [
-        path.name,
-        "joint_model_best.pth.tar",
-        "joint_model_last.pth.tar",
+    folder = path.with_name("checkpoint_0450_ntu60_cross_view_joint_linear")
+    assert sorted(path.parent.iterdir()) == [
+        path,
+        folder,
+        path.with_name("joint_model_best.pth.tar"),
+        path.with_name("joint_model_last.pth.tar"),
     ]
+    assert sorted(file.name for file in folder.iterdir()) == ["joint_scores.npz", "results.json"]
     assert list(Path.cwd().iterdir()) == []
 
 

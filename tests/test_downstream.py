@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
 
@@ -84,37 +83,6 @@ def test_an_encoder_that_changed_voids_the_score(folder):
     with pytest.raises(RuntimeError, match="the encoder changed while it was scored"):
         change()
     assert not any("unchanged" in line for line in said)
-
-
-def test_saved_features_come_with_labels_and_names_and_appear_whole(folder, tmp_path, monkeypatch):
-    downstream, said = opened("random", folder)
-    train, test = downstream.features("train"), downstream.features("test")
-    path = tmp_path / "new" / "features.npz"
-    downstream.save(path, train, test)
-    with np.load(path, allow_pickle=False) as saved:
-        assert set(saved.files) == {
-            f"{part}_{what}"
-            for part in ("train", "test")
-            for what in ("features", "labels", "names")
-        }
-        for part, features, name in (("train", train, "train"), ("test", test, "val")):
-            arrays = load_arrays(folder, name)
-            np.testing.assert_array_equal(saved[f"{part}_features"], features.numpy())
-            np.testing.assert_array_equal(saved[f"{part}_labels"], arrays.labels)
-            assert saved[f"{part}_names"].tolist() == arrays.names
-            assert saved[f"{part}_features"].dtype == np.float32
-    assert said[-1] == f"features, labels and names written to {path}"
-
-    def break_off(file, **arrays):
-        file.write(b"half")
-        raise OSError("disk full")
-
-    before = path.read_bytes()
-    monkeypatch.setattr(np, "savez", break_off)
-    with pytest.raises(OSError, match="disk full"):
-        downstream.save(path, train, test)
-    assert path.read_bytes() == before
-    assert [entry.name for entry in path.parent.iterdir()] == ["features.npz"]
 
 
 def test_an_encoder_of_other_inputs_is_refused(folder, tmp_path):

@@ -89,12 +89,30 @@ EVERY_OPTION = {
         *BATCH,
         *DOWNSTREAM,
         ("--probe-crop", "random", "probe_crop", "random"),
+        ("--crop", "random", "probe_crop", "random"),
+        ("--mode", "finetune", "mode", "finetune"),
+        ("--label-fraction", "0.01", "label_fraction", 0.01),
+        ("--label-fraction", "1", "label_fraction", 1.0),
+        ("--subset", "stratified", "subset", "stratified"),
+        ("--runs", "5", "runs", 5),
+        ("--output-path", "./my_run", "output_path", Path("./my_run")),
+        ("--mode finetune --optimizer", "adamw", "optimizer", "adamw"),
+        ("--mode finetune --encoder-lr", "0.1", "encoder_lr", 0.1),
+        ("--mode finetune --head-lr", "0.1", "head_lr", 0.1),
+        ("--mode finetune --layer-decay", "0.8", "layer_decay", 0.8),
+        ("--mode finetune --encoder-mode", "eval", "encoder_mode", "eval"),
+        ("--mode finetune --cos", "", "cos", True),
     ],
     "retrieval": [
         *RUNTIME,
         *BATCH,
         *DOWNSTREAM,
-        ("--knn-neighbours", "5", "knn_neighbours", 5),
+        ("--knn-neighbours", "5", "knn_neighbours", (5,)),
+        ("--knn-neighbours", "20 1 5 5", "knn_neighbours", (1, 5, 20)),
+        ("--gallery", "a_b.txt", "gallery", "a_b.txt"),
+        ("--query", "a_b.txt", "query", "a_b.txt"),
+        ("--query-file", "a_b.skeleton", "query_file", Path("a_b.skeleton")),
+        ("--output-path", "./my_run", "output_path", Path("./my_run")),
         ("--save-features", "a_b.npz", "save_features", Path("a_b.npz")),
     ],
 }
@@ -174,20 +192,60 @@ def test_classification_defaults_are_the_published_run():
     assert (options.schedule, options.momentum, options.weight_decay) == ((50, 70), 0.9, 0.0)
     assert (options.dataset, options.protocol, options.stream) == ("ntu60", "cross_view", "joint")
     assert (options.probe_crop, options.resume, options.start_epoch) == ("centre", "", 0)
+    assert (options.mode, options.label_fraction, options.runs) == ("linear", 1.0, 1)
+    assert options.output_path is None
+
+
+@pytest.mark.parametrize("text", ["--mode finetune --pretrained x", "--mode supervised"])
+def test_training_the_encoder_takes_the_recipe_of_cmd(text):
+    options = classification.parse(shlex.split(text))
+    assert (options.epochs, options.batch_size, options.lr) == (80, 64, 0.01)
+    assert (options.schedule, options.momentum, options.weight_decay) == ((50, 70), 0.9, 0.0)
+    assert (options.probe_crop, options.optimizer, options.cos) == ("random", "sgd", False)
+    assert (options.encoder_lr, options.head_lr, options.layer_decay) == (None, None, 1.0)
+    assert options.encoder_mode == "train"
+    assert options.pretrained == ("x" if "finetune" in text else "random")
+
+
+def test_adamw_has_a_rate_and_a_decay_of_its_own_that_options_override():
+    options = parse("classification", "--mode finetune --optimizer adamw")
+    assert (options.lr, options.weight_decay, options.batch_size) == (3e-4, 0.05, 64)
+    given = "--mode finetune --optimizer adamw --lr 0.1 --wd 0 --batch-size 8 --crop centre"
+    options = parse("classification", given)
+    assert (options.lr, options.weight_decay, options.batch_size) == (0.1, 0.0, 8)
+    assert options.probe_crop == "centre"
+
+
+def test_the_defaults_of_the_settings_are_those_of_the_options():
+    from tools.finetune import FinetuneSettings  # torch, which options never need
+    from tools.probe import ProbeSettings
+
+    for mode, settings in (("linear", ProbeSettings()), ("finetune", FinetuneSettings())):
+        given = vars(parse("classification", f"--mode {mode}"))
+        for name, value in vars(settings).items():
+            assert given[name] == value
+
+
+def test_supervised_takes_the_shape_of_the_encoder():
+    options = classification.parse(["--mode", "supervised", "--encoder", "GRU"])
+    assert groups.encoder_settings(options)["kind"] == "GRU"
 
 
 def test_retrieval_defaults_are_the_published_run():
     options = retrieval.parse(["--pretrained", "x"])
-    assert (options.knn_neighbours, options.batch_size) == (1, 256)
+    assert (options.knn_neighbours, options.batch_size) == ((1,), 256)
+    assert (options.gallery, options.query, options.query_file) == ("train", "val", None)
     assert (options.save_features, options.stream) == (None, "joint")
 
 
 @pytest.mark.parametrize(("script", "flag", "value", "field", "expected"), EVERY_OPTION)
 def test_every_option_is_read_in_both_spellings(script, flag, value, field, expected):
+    mode, space, flag = flag.rpartition(" ")
     for name in {flag, flag[:2] + flag[2:].replace("-", "_")}:
+        name = mode + space + name
         options = parse(script, f"{name} {value}")
         assert getattr(options, field) == expected
-        if value and " " not in value and name.startswith("--"):
+        if value and " " not in value and flag.startswith("--"):
             assert parse(script, f"{name}={value}") == options
 
 
@@ -275,6 +333,57 @@ FAULTS = [
     ("classification", "--schedule 3 3", "--schedule 3 3: epochs must rise, as in 3"),
     ("classification", "--schedule 0", "--schedule 0: needs a whole number, 1 or more"),
     ("classification", "--start-epoch 80", "--start-epoch 80: --epochs is only 80"),
+    ("classification", "--mode semi", "--mode semi: known are linear, finetune, supervised"),
+    (
+        "classification",
+        "--mode supervised",
+        "--pretrained x: --mode supervised starts from random weights; leave it out, or choose "
+        "--mode finetune",
+    ),
+    (
+        "classification",
+        "--mode finetune --pretrained random",
+        "--pretrained random: --mode finetune needs a checkpoint; --mode supervised starts from "
+        "random weights",
+    ),
+    ("classification", "--optimizer adam", "--optimizer adam: known are sgd, adamw"),
+    ("classification", "--encoder-mode off", "--encoder-mode off: known are train, eval"),
+    ("classification", "--subset fair", "--subset fair: known are plain, stratified"),
+    ("classification", "--runs 0", "--runs 0: needs a whole number, 1 or more"),
+    ("classification", "--encoder-lr 0", "--encoder-lr 0: needs a number above 0"),
+    ("classification", "--head-lr 0", "--head-lr 0: needs a number above 0"),
+    (
+        "classification",
+        "--label-fraction 1.1",
+        "--label-fraction 1.1: needs a number above 0 and at most 1",
+    ),
+    (
+        "classification",
+        "--label-fraction 0",
+        "--label-fraction 0: needs a number above 0 and at most 1",
+    ),
+    (
+        "classification",
+        "--layer-decay 2",
+        "--layer-decay 2: needs a number above 0 and at most 1",
+    ),
+    (
+        "classification",
+        "--mode finetune --optimizer adamw --momentum 0.9",
+        "--momentum 0.9: adamw has none; leave it out",
+    ),
+    *(
+        (
+            "classification",
+            given,
+            f"{given}: the linear probe leaves the encoder as it is; choose --mode finetune or "
+            "supervised",
+        )
+        for given in (
+            *("--optimizer adamw", "--encoder-lr 0.1", "--head-lr 0.1", "--layer-decay 0.5"),
+            *("--encoder-mode eval", "--cos"),
+        )
+    ),
     (
         "pretraining",
         "--hico-k 100",
@@ -307,6 +416,14 @@ FAULTS = [
         "or give --pretrained random",
     ),
     ("retrieval", "--save-features a.npy", "--save-features a.npy: the name must end in .npz"),
+    *(
+        (
+            "retrieval",
+            f"--query-file c {given}",
+            f"{given}: --query-file only lists the clips nearest to it; leave one out",
+        )
+        for given in ("--query val", "--save-features a.npz", "--output-path out")
+    ),
     ("pretraining", "--data-path ''", "--data-path: is empty; give a path"),
     ("pretraining", "--checkpoint-path ' '", "--checkpoint-path: is empty; give a path"),
     ("pretraining", "--epoch 3", "--epoch: no such option, did you mean --epochs?; see --help"),
@@ -364,7 +481,7 @@ def test_help_names_every_option_with_its_default(script, capsys):
     shown = capsys.readouterr().out
     for name, flag, *_ in EVERY_OPTION:
         if name == script:
-            assert flag in shown
+            assert flag.split()[-1] in shown
     assert "(default: None)" not in shown
     flags = [line for line in shown.splitlines() if line.startswith("  -")]
     without_default = {"-h, --help", "--cos"}

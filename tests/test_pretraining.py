@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import pretraining
+from dataset.views import PretrainingBatches
 from moco.published import from_published
 from tests.tiny import write_dataset
 from tools import checkpoint, trainer
@@ -111,6 +112,24 @@ def test_a_signal_amid_an_epoch_loses_nothing(data, whole, tmp_path, monkeypatch
     monkeypatch.undo()
     last = str(tmp_path / LAST)
     assert read(tmp_path / LAST)["epoch"] == 1
+    pretraining.main(arguments(data, tmp_path, "--epochs", "5", "--resume", last))
+    assert losses(tmp_path) == losses(whole)
+
+
+def test_a_signal_before_an_epochs_first_batch_loses_nothing(data, whole, tmp_path, monkeypatch):
+    start = PretrainingBatches.start_epoch
+
+    def stop_in_the_second_epoch(batches):
+        start(batches)
+        if (tmp_path / "checkpoint_0000.pth.tar").exists():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(PretrainingBatches, "start_epoch", stop_in_the_second_epoch)
+    with pytest.raises(SystemExit):
+        pretraining.main(arguments(data, tmp_path, "--epochs", "5", "--seed", "3"))
+    monkeypatch.undo()
+    last = str(tmp_path / LAST)
+    assert read(tmp_path / LAST)["progress"]["batch"] == 0
     pretraining.main(arguments(data, tmp_path, "--epochs", "5", "--resume", last))
     assert losses(tmp_path) == losses(whole)
 

@@ -1,5 +1,7 @@
 """action_retrieval.py end to end on tiny data."""
 
+import json
+import pickle
 import re
 from pathlib import Path
 
@@ -13,7 +15,9 @@ from sklearn.neighbors import KNeighborsClassifier
 import action_retrieval
 from dataset.arrays import load_arrays
 from tests.oracles.probe import recomputed
+from tests.raw_ntu import random_body, skeleton_text
 from tests.tiny import write_checkpoint, write_dataset
+from tools.prepare import ntu
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +66,22 @@ def path(tmp_path):
     return target
 
 
+def arrays(data, part):
+    return load_arrays(data / "NTU-RGB-D-60-AGCN" / "xview", part)
+
+
+def results(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+def names_file(path, names):
+    path.write_text("".join(f"{name}\n" for name in names))
+    return path
+
+
 def scores(out):
     """Top-1, top-5 and mean average precision as printed, in percent."""
-    top1 = re.search(r"^KNN-\d+  top-1 ([\d.]+) %  <- the published figure$", out, re.M)
+    top1 = re.search(r"^KNN-\d+  top-1 ([\d.]+) %", out, re.M)
     extras = r"^extras top-5 ([\d.]+) %, mean average precision ([\d.]+) %$"
     return tuple(map(float, (*top1.groups(), *re.search(extras, out, re.M).groups())))
 
@@ -93,6 +110,7 @@ def test_the_scores_are_scikit_learns_on_plain_features(k, run, data, tmp_path):
     out = run("--pretrained", path, "--knn-neighbours", k)
     assert scores(out) == pytest.approx(tuple(100 * score for score in expected), abs=0.006)
     assert f"KNN-{k}  top-1" in out
+    assert ("<- the published figure" in out) == (k == 1)
 
 
 def test_the_encoder_is_shown_unchanged(run, path):
@@ -106,7 +124,9 @@ def test_a_random_encoder_is_labelled_and_seeded(run):
     assert "retrieval with RANDOM encoder, not pre-trained, seed 3" in out
     assert "LSTM, hidden size 8" in out
     assert scores(out) == scores(run(*shape))
-    assert list(Path.cwd().iterdir()) == []
+    (file,) = (path for path in Path.cwd().rglob("*") if path.is_file())
+    folder = Path("checkpoints/random/LSTM_ntu60_cross_view_joint_retrieval")
+    assert file == Path.cwd() / folder / "results.json"
 
 
 def test_the_batch_size_changes_no_score(run, path):
@@ -114,15 +134,31 @@ def test_the_batch_size_changes_no_score(run, path):
 
 
 def test_features_are_saved_where_asked(run, path, data):
-    assert "written to" not in run("--pretrained", path)
+    assert "features, labels" not in run("--pretrained", path)
     out = run("--pretrained", path, "--save-features", "out/f.npz")
     assert "features, labels and names written to out/f.npz" in out
     with np.load("out/f.npz", allow_pickle=False) as saved:
         assert saved["train_features"].shape == (24, 32)
         assert saved["test_features"].shape == (12, 32)
-        theirs = load_arrays(data / "NTU-RGB-D-60-AGCN" / "xview", "val")
-        assert saved["test_labels"].tolist() == theirs.labels.tolist()
-        assert saved["test_names"].tolist() == theirs.names
+        assert saved["test_features"].dtype == np.float32
+        for part, name in (("train", "train"), ("test", "val")):
+            theirs = arrays(data, name)
+            assert saved[f"{part}_labels"].tolist() == theirs.labels.tolist()
+            assert saved[f"{part}_names"].tolist() == theirs.names
+
+
+def test_saved_features_appear_whole(run, path, monkeypatch, capsys):
+    def break_off(file, **arrays):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    run("--pretrained", path, "--save-features", "out/f.npz")
+    before = Path("out/f.npz").read_bytes()
+    monkeypatch.setattr(np, "savez", break_off)
+    with pytest.raises(SystemExit):
+        run("--pretrained", path, "--save-features", "out/f.npz")
+    assert Path("out/f.npz").read_bytes() == before
+    assert [entry.name for entry in Path("out").iterdir()] == ["f.npz"]
 
 
 def test_the_published_spelling_of_the_checkpoint_is_taken_and_said(run, path):
@@ -153,3 +189,180 @@ def test_a_missing_truncated_or_foreign_checkpoint_is_an_error(refuse, path):
 def test_a_split_that_is_not_there_is_an_error(refuse, path):
     said = refuse("--pretrained", path, "--protocol", "cross_subject")
     assert "check --data-path or run python -m tools.prepare" in said
+
+
+def test_several_k_at_once_are_those_one_by_one(run, path):
+    out = run("--pretrained", path, "--knn-neighbours", "1", "5", "20")
+    found = results(path.with_name("checkpoint_0450_ntu60_cross_view_joint_retrieval"))
+    assert list(found["at"]) == ["1", "5", "20"]
+    for k in (1, 5, 20):
+        alone = run("--pretrained", path, "--knn-neighbours", k)
+        line = re.search(rf"^KNN-{k}  top-1 .*$", out, re.M)[0]
+        assert line in alone.splitlines()
+        assert f"top-1 {found['at'][str(k)]['top1']:.2f} %" in line
+        if k > 1:
+            assert f"recall@{k} {found['at'][str(k)]['recall']:.2f} %" in line
+    recalls = [found["at"][k]["recall"] for k in found["at"]]
+    assert recalls == sorted(recalls)
+    assert recalls[0] == found["at"]["1"]["top1"]
+    assert recalls[1] == found["top5"]
+
+
+def test_results_say_what_was_looked_up_in_what_and_each_class(run, path, data, tmp_path):
+    folder = tmp_path / "out"
+    out = run("--pretrained", path, "--knn-neighbours", "1", "3", "--output-path", folder)
+    found = results(folder)
+    assert f"results written to {folder}" in out
+    assert found["script"] == "action_retrieval.py"
+    assert found["gallery"] == {"what": "train", "clips": 24}
+    assert found["query"] == {"what": "val", "clips": 12}
+    assert found["settings"]["knn_neighbours"] == [1, 3]
+    assert found["pretrained"]["path"] == str(path)
+    for name in ("top1_at_1", "top1_at_3", "recall_at_1", "recall_at_3", "average_precision"):
+        clips = [each["clips"] for each in found["per_class"]]
+        shares = [each[name] for each in found["per_class"]]
+        assert clips == [2] * 6 + [0] * 54
+        assert all(
+            (share is None) == (count == 0) for share, count in zip(shares, clips, strict=True)
+        )
+        mean = sum(share * count for share, count in zip(shares, clips, strict=True) if count) / 12
+        kind, _, k = name.partition("_at_")
+        whole = found["at"][k][kind] if k else found["mean_average_precision"]
+        assert mean == pytest.approx(whole)
+
+
+def test_a_gallery_and_queries_of_ones_own_are_those_named(run, path, data, tmp_path):
+    train, test = (arrays(data, part).names for part in ("train", "val"))
+    gallery = names_file(tmp_path / "mine.txt", [*test[:4], *train[::2]])
+    query = names_file(
+        tmp_path / "theirs.txt", [name.removesuffix(".skeleton") for name in train[1:9:2]]
+    )
+    given = ("--pretrained", path, "--gallery", gallery, "--query", query)
+    run(*given, "--save-features", "chosen.npz")
+    folder = path.with_name("checkpoint_0450_ntu60_cross_view_joint_retrieval_theirs_in_mine")
+    assert results(folder)["gallery"] == {"what": str(gallery), "clips": 16}
+    run("--pretrained", path, "--save-features", "all.npz")
+    with np.load("chosen.npz") as chosen, np.load("all.npz") as whole:
+        assert chosen["train_names"].tolist() == [*test[:4], *train[::2]]
+        assert chosen["test_names"].tolist() == train[1:9:2]
+        expected = [whole["test_features"][:4], whole["train_features"][::2]]
+        np.testing.assert_allclose(chosen["train_features"], np.concatenate(expected), atol=1e-6)
+        np.testing.assert_allclose(
+            chosen["test_features"], whole["train_features"][1:9:2], atol=1e-6
+        )
+        assert chosen["test_labels"].tolist() == whole["train_labels"][1:9:2].tolist()
+
+
+def test_the_parts_may_change_places(run, path, tmp_path):
+    run("--pretrained", path, "--gallery", "val", "--query", "train", "--output-path", tmp_path)
+    assert results(tmp_path)["gallery"]["clips"] == 12
+    assert results(tmp_path)["query"]["clips"] == 24
+
+
+def test_a_clip_that_would_find_itself_is_an_error(refuse, path, data, tmp_path):
+    name = arrays(data, "train").names[3]
+    query = names_file(tmp_path / "q.txt", [name])
+    assert refuse("--pretrained", path, "--query", query) == (
+        f"error: --query {query}: 1 of its clips are in --gallery train too, as {name}, and would "
+        "find themselves; leave them out of one"
+    )
+
+
+def test_names_that_do_not_fit_are_an_error(refuse, path, data, tmp_path):
+    name = arrays(data, "val").names[0]
+    known = f"; a name of this split is {arrays(data, 'train').names[0]}"
+    given = ("--pretrained", path, "--query")
+    said = refuse(*given, tmp_path / "gone")
+    assert said == f"error: --query {tmp_path}/gone: neither train, val nor a file of sample names"
+    file = names_file(tmp_path / "q.txt", [name, "A", "B"])
+    assert (
+        refuse(*given, file) == f"error: --query {file}: 2 of its names are of no clip, as A{known}"
+    )
+    names_file(file, [name, name.removesuffix(".skeleton")])
+    assert refuse(*given, file) == f"error: --query {file}: names {name} twice"
+    names_file(file, [])
+    assert refuse(*given, file) == f"error: --query {file}: empty{known}"
+    file.write_bytes(b"\xff\xfe")
+    said = f"error: --query {file}: it is not text; give one sample name a line"
+    assert refuse(*given, file) == said
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Raw recordings, prepared, and their folder."""
+    raw, out = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("prepared")
+    generator = np.random.default_rng(0)
+    for camera in (1, 2, 3):
+        for action in (1, 2, 3, 4):
+            body = random_body(generator, 30 + 5 * action)
+            performer = 3 if camera == 1 else 1  # who is tested in either protocol, and who not
+            name = f"S001C{camera:03}P{performer:03}R001A{action:03}.skeleton"
+            (raw / name).write_text(skeleton_text([[joints] for joints in body], end="\n"))
+    ntu.main(["--raw", str(raw), "--out", str(out), "-j", "1"])
+    return raw, out
+
+
+LINE = re.compile(r"^ *(\d+)  distance (-?[\d.]+)  action +(\d+)  (S\w+\.skeleton)$", re.M)
+
+
+def test_a_recording_of_the_gallery_finds_itself_at_no_distance(run, prepared, path):
+    raw, out = prepared
+    name = "S001C002P001R001A003.skeleton"
+    said = run("--data-path", out, "--pretrained", path, "--query-file", raw / name)
+    lines = LINE.findall(said)
+    assert [int(line[0]) for line in lines] == list(range(1, 9))  # all 8 training clips
+    assert lines[0][3] == name
+    assert float(lines[0][1]) == pytest.approx(0, abs=1e-6)
+    assert all(int(line[3][17:20]) == int(line[2]) for line in lines)
+    distances = [float(line[1]) for line in lines]
+    assert distances == sorted(distances)
+    assert "top-1" not in said
+
+
+def test_a_recording_is_listed_as_far_as_its_prepared_clip(run, prepared, path):
+    raw, out = prepared
+    given = ("--data-path", out, "--pretrained", path)
+    run(*given, "--save-features", "f.npz")
+    with np.load("f.npz") as saved:
+        row = saved["test_names"].tolist().index("S001C001P003R001A002.skeleton")
+        cosines = cosine_similarity(
+            saved["test_features"][[row]].astype(float), saved["train_features"]
+        )
+        names = saved["train_names"][np.argsort(-cosines[0])][:3].tolist()
+    query = raw / "S001C001P003R001A002.skeleton"
+    out = run(*given, "--query-file", query, "--knn-neighbours", "1", "3")
+    lines = LINE.findall(out)
+    assert [line[3] for line in lines] == names
+    found = [float(line[1]) for line in lines]
+    assert found == pytest.approx(sorted(1 - cosines[0])[:3], abs=1e-5)
+    assert re.search(r"^action by vote of the nearest: \d+ by 1, \d+ by 3$", out, re.M)
+
+
+def test_a_recording_may_have_any_name_and_gallery(run, prepared, path, tmp_path):
+    raw, out = prepared
+    mine = tmp_path / "my clip.skeleton"
+    mine.write_bytes((raw / "S001C001P003R001A002.skeleton").read_bytes())
+    given = ("--data-path", out, "--pretrained", path, "--gallery", "val")
+    (first, *_) = LINE.findall(run(*given, "--query-file", mine))
+    assert first[3] == "S001C001P003R001A002.skeleton"
+
+
+def test_a_recording_that_cannot_be_compared_is_an_error(refuse, prepared, path, tmp_path):
+    raw, out = prepared
+    clip = tmp_path / "clip.skeleton"
+    given = ("--data-path", out, "--pretrained", path, "--query-file", clip)
+    assert refuse(*given) == f"error: --query-file {clip}: no such file"
+    text = (raw / "S001C001P003R001A002.skeleton").read_text()
+    clip.write_text(text[: len(text) // 2])
+    assert refuse(*given).startswith(f"error: --query-file {clip}: it is truncated")
+    clip.write_text("2\n0\n0\n")
+    assert refuse(*given) == f"error: --query-file {clip}: there is nobody in it"
+    clip.write_text(text)
+    short = tmp_path / "short" / "pku_part1_frame50" / "xsub"
+    short.mkdir(parents=True)
+    for part in ("train", "val"):
+        np.save(short / f"{part}_position.npy", np.ones((2, 3, 50, 25, 2), dtype=np.float32))
+        (short / f"{part}_label.pkl").write_bytes(pickle.dumps((["a", "b"], [0, 1])))
+    other = ("--data-path", tmp_path / "short", "--finetune-dataset", "pku_part1")
+    said = refuse(*given, *other, "--protocol", "cross_subject")
+    assert f"--query-file {clip}: {short} has clips of 50 frames" in said

@@ -163,11 +163,45 @@ def load_encoder(
     return model.eval()
 
 
+def provenance(pretrained: str) -> Payload:
+    """What is known of where an encoder comes from, for results.
+
+    Args:
+        pretrained: a checkpoint, or "random".
+
+    Returns:
+        Its path, the SHA-256 of the file, finished epochs, and on which data set, protocol and
+        stream it was pre-trained; None for what the file, or a random encoder, does not say.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_encoder`.
+    """
+    if pretrained == RANDOM:
+        return {"path": RANDOM, "sha256": None, "epochs": None, "data": None}
+    path = find(pretrained, report=lambda line: None)
+    payload = read(path)
+    return {
+        "path": str(path),
+        "sha256": file_sha256(path),
+        "epochs": payload.get("epoch"),
+        "data": payload.get("data"),
+    }
+
+
 def _describe(config: EncoderConfig) -> str:
     return (
         f"{config.kind}, hidden size {config.hidden_size}, {config.num_layers} layer(s), "
         f"granularity {config.granularity}"
     )
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -3,24 +3,24 @@
 Axes: N clips, F = 2·G·d features of a clip.
 """
 
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from dataset.arrays import load_arrays
 from dataset.batches import PackedSplit
+from dataset.protocols import DATASETS
 from moco import EncoderConfig, HiCo
-from tools.checkpoint import RANDOM, fingerprint, load_encoder
+from tools.checkpoint import RANDOM, fingerprint, load_encoder, provenance
 from tools.features import extract
-from tools.runtime import pick_device, seed_everything
+from tools.results import VERSION
+from tools.runtime import machine, pick_device, seed_everything
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Downstream:
         stream: "joint", "motion" or "bone".
         seed: of all that is drawn.
         report: is told what happens.
+        provenance: where the encoder comes from, as tools.checkpoint.provenance says.
     """
 
     pretrained: str
@@ -44,6 +45,7 @@ class Downstream:
     stream: str
     seed: int
     report: Callable[[str], None]
+    provenance: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -81,7 +83,8 @@ class Downstream:
         )
         report(f"{folder}: {len(train)} training and {len(test)} test clips")
         report(f"on {place}, seed {seed}")
-        return cls(pretrained, model.to(place), train, test, stream, seed, report)
+        source = provenance(pretrained)
+        return cls(pretrained, model.to(place), train, test, stream, seed, report, source)
 
     @property
     def name(self) -> str:
@@ -100,6 +103,65 @@ class Downstream:
         """SHA-256 of the encoder that is scored."""
         return fingerprint(self.model.query.encoder)
 
+    def describe(self, dataset: str, protocol: str) -> dict[str, Any]:
+        """What results say of an encoder and the clips it is scored on, as plain values."""
+        return {
+            "version": VERSION,
+            "dataset": dataset,
+            "protocol": protocol,
+            "stream": self.stream,
+            "counts": {
+                "train": len(self.train),
+                "test": len(self.test),
+                "classes": DATASETS[dataset].classes,
+            },
+            "pretrained": self.provenance | {"encoder_sha256": self.fingerprint},
+            "notes": self.notes(dataset, protocol),
+            "encoder": asdict(self.model.config),
+            "seed": self.seed,
+            "machine": machine(self.device),
+        }
+
+    def results_folder(self, words: Sequence[str], output: Path | None = None) -> Path:
+        """Where results go: a folder for each checkpoint and experiment, beside the checkpoint.
+
+        Args:
+            words: name the experiment.
+            output: a folder in its place.
+        """
+        if output is not None:
+            return output
+        if self.pretrained == RANDOM:
+            name, beside = self.model.config.kind, Path("checkpoints") / RANDOM
+        else:
+            path = Path(self.provenance["path"])
+            name, beside = path.name.removesuffix(".pth.tar"), path.parent
+        return beside / "_".join([name, *words])
+
+    def notes(self, dataset: str, protocol: str) -> list[str]:
+        """Say how what is scored differs from what the encoder was pre-trained on.
+
+        Args:
+            dataset: that is scored.
+            protocol: its split.
+
+        Returns:
+            A line for each remark; none where the checkpoint does not say, as published ones.
+        """
+        data = self.provenance.get("data") or {}
+        source, split = data.get("dataset", dataset), data.get("protocol", protocol)
+        stream = data.get("stream", self.stream)
+        notes = []
+        if source != dataset:
+            notes.append(f"transfer: pre-trained on {source} {split}, scored on {dataset}")
+        elif split != protocol:
+            notes.append(
+                f"note: pre-trained on {split}; without labels it has seen test clips of {protocol}"
+            )
+        if stream != self.stream:
+            notes.append(f"note: pre-trained on {stream}, scored on {self.stream}")
+        return notes
+
     @contextmanager
     def frozen(self) -> Iterator[str]:
         """Prove that what happens within leaves the encoder as it was; yields its fingerprint.
@@ -115,53 +177,35 @@ class Downstream:
         self.report(f"encoder unchanged: sha256 {before[:16]} before, {after[:16]} after")
 
     def features(
-        self, part: str, *, batch_size: int = 256, generator: torch.Generator | None = None
+        self,
+        part: str,
+        *,
+        batch_size: int = 256,
+        generator: torch.Generator | None = None,
+        clips: Tensor | None = None,
     ) -> Tensor:
-        """Features of every clip of one part, in its order.
+        """Features of every clip of one part, in its order, or of some clips.
 
         Args:
             part: "train" or "test".
             batch_size: clips a pass; changes speed and memory only.
             generator: draws crops of 50 to 100 % of the frames; without it the crop is the middle
                 95 %, and what it cost is reported.
+            clips: (N,) which clips and in which order, int64 on the CPU; None for all.
 
         Returns:
             (N, F) float32.
         """
         split = self.train if part == "train" else self.test
-        chosen = {"batch_size": batch_size, "crop": "random" if generator else "centre"}
+        crop = "random" if generator else "centre"
+        chosen = {"batch_size": batch_size, "crop": crop, "clips": clips}
         start = time.perf_counter()
         features = extract(self.model, split, self.stream, generator=generator, **chosen)
         if generator is not None:
             return features
         seconds = time.perf_counter() - start
-        self.report(f"features of {part}: {len(split)} x {features.shape[1]} in {seconds:.1f} s")
+        self.report(f"features of {part}: {len(features)} x {features.shape[1]} in {seconds:.1f} s")
         return features
-
-    def save(self, path: Path, train: Tensor, test: Tensor) -> None:
-        """Write features, labels and names of both parts to an .npz file, whole or not at all.
-
-        Args:
-            path: train_features (N, F) float32, train_labels (N,) int64, train_names (N,) text,
-                and likewise test_.
-            train: (N, F) features.
-            test: (N', F) features.
-        """
-        parts = (("train", self.train, train), ("test", self.test, test))
-        arrays = {}
-        for part, split, features in parts:
-            arrays[f"{part}_features"] = features.cpu().numpy()
-            arrays[f"{part}_labels"] = split.labels.numpy()
-            arrays[f"{part}_names"] = np.array(split.names)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                np.savez(file, **arrays)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        self.report(f"features, labels and names written to {path}")
 
 
 def _check_features(config: EncoderConfig, pretrained: str) -> None:

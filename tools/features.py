@@ -31,8 +31,9 @@ def extract(
     batch_size: int = 256,
     crop: str = "centre",
     generator: torch.Generator | None = None,
+    clips: Tensor | None = None,
 ) -> Tensor:
-    """Compute the downstream feature of every clip, in the split's order.
+    """Compute the downstream feature of every clip, in the split's order, or of some clips.
 
     Args:
         model: its query encoder, in eval mode for the duration.
@@ -41,6 +42,7 @@ def extract(
         batch_size: clips a pass; changes speed and memory only.
         crop: "centre" as published, or "random" crops of [0.5, 1].
         generator: draws the random crops.
+        clips: (N,) which clips and in which order, int64 on the CPU; None for all.
 
     Returns:
         (N, 2·G·d) float32 on the split's device, no gradient.
@@ -51,9 +53,16 @@ def extract(
     if crop not in CROPS or (crop == "random" and generator is None):
         raise ValueError(f"crop {crop}: choose centre, or random with a generator")
     draws = generator if crop == "random" else None
-    features = torch.empty(len(split), model.config.feature_size, device=split.device)
+    clips = torch.arange(len(split)) if clips is None else clips
+    features = torch.empty(len(clips), model.config.feature_size, device=split.device)
     with _evaluating(model), torch.inference_mode():
-        for clips in torch.arange(len(split)).split(batch_size):
-            views = Views(*downstream_views(split, clips, stream, draws))
-            features[clips[0] : clips[-1] + 1] = model.features(views)
+        for rows in torch.arange(len(clips)).split(batch_size):
+            views = Views(*downstream_views(split, clips[rows], stream, draws))
+            features[rows[0] : rows[-1] + 1] = model.features(views)
     return features
+
+
+if __name__ == "__main__":
+    from tools.export import main  # it imports this module in its turn
+
+    main()

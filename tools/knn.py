@@ -30,6 +30,19 @@ MOST_CANDIDATES = 1024
 
 
 @dataclass(frozen=True)
+class Ranking:
+    """The nearest training clips of each test clip.
+
+    Attributes:
+        neighbours: (Q, k) training clips, nearest first.
+        precision: (Q,) float64 average precision of the whole ranking, in [0, 1].
+    """
+
+    neighbours: Tensor
+    precision: Tensor
+
+
+@dataclass(frozen=True)
 class Retrieval:
     """What retrieval says of an encoder; accuracies in percent.
 
@@ -66,26 +79,78 @@ def retrieve(
     Raises:
         ValueError: for features that are not finite, or fewer training clips than neighbours.
     """
-    _check(train, test, k)
+    found = rank(train, train_labels, test, test_labels, max(k, min(5, len(train))), k)
+    train_labels, test_labels = train_labels.to(train.device), test_labels.to(train.device)
+    predictions = vote(train_labels[found.neighbours[:, :k]])
+    return Retrieval(
+        top1=100 * (predictions == test_labels).double().mean().item(),
+        top5=100 * recalled(found, train_labels, test_labels, 5).double().mean().item(),
+        mean_average_precision=100 * found.precision.mean().item(),
+        predictions=predictions,
+        neighbours=found.neighbours[:, :k],
+    )
+
+
+def rank(
+    train: Tensor,
+    train_labels: Tensor,
+    test: Tensor,
+    test_labels: Tensor,
+    most: int,
+    asked: int | None = None,
+) -> Ranking:
+    """Rank the training clips for each test clip, on the features' device.
+
+    Args:
+        train: (N, F) float32 features.
+        train_labels: (N,) classes from 0 on.
+        test: (Q, F) features.
+        test_labels: (Q,) classes.
+        most: how many of the nearest are wanted.
+        asked: how many somebody asked for, where that is fewer, for messages.
+
+    Raises:
+        ValueError: for features that are not finite, or fewer training clips than neighbours.
+    """
+    _check(train, test, most if asked is None else asked)
     train_labels, test_labels = train_labels.to(train.device), test_labels.to(train.device)
     gallery = _Gallery.of(train)
-    near = torch.empty(len(test), max(k, min(5, len(train))), dtype=torch.int64, device=test.device)
+    near = torch.empty(len(test), most, dtype=torch.int64, device=test.device)
     precision = torch.empty(len(test), dtype=torch.float64, device=test.device)
     with _exact_products():
         for label in test_labels.unique():  # queries of one class share their right answers
             for rows in (test_labels == label).nonzero()[:, 0].split(1 + BLOCK // len(train)):
                 similarities, error = gallery.compare(test[rows])
-                near[rows] = gallery.nearest(test[rows], similarities, error, near.shape[1])
+                near[rows] = gallery.nearest(test[rows], similarities, error, most)
                 precision[rows] = average_precision(similarities, train_labels == label)
-    predictions = vote(train_labels[near[:, :k]])
-    right = train_labels[near[:, :5]] == test_labels[:, None]
-    return Retrieval(
-        top1=100 * (predictions == test_labels).double().mean().item(),
-        top5=100 * right.any(dim=1).double().mean().item(),
-        mean_average_precision=100 * precision.mean().item(),
-        predictions=predictions,
-        neighbours=near[:, :k],
-    )
+    return Ranking(near, precision)
+
+
+def recalled(ranking: Ranking, train_labels: Tensor, test_labels: Tensor, k: int) -> Tensor:
+    """Which test clips have one of their class among the k nearest: (Q,) boolean."""
+    near = train_labels[ranking.neighbours[:, :k]]  # (Q, k)
+    return (near == test_labels[:, None]).any(dim=1)
+
+
+def nearest(train: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k nearest training clips of each query, without regard to classes.
+
+    Args:
+        train: (N, F) float32 features.
+        queries: (Q, F) features.
+        k: how many.
+
+    Returns:
+        (Q, k) training clips, nearest first, and (Q, k) their cosine distances in [0, 2], float64.
+
+    Raises:
+        ValueError: as `rank`.
+    """
+    _check(train, queries, k)
+    gallery = _Gallery.of(train)
+    with _exact_products():
+        found = gallery.nearest(queries, *gallery.compare(queries), k)
+    return found, 1 - gallery.cosines(queries, found)
 
 
 def vote(labels: Tensor) -> Tensor:
@@ -168,11 +233,11 @@ class _Gallery:
                 break
             wanted = min(4 * wanted, N)
         candidates = candidates.sort(dim=1).values  # so that a stable sort keeps the first
-        cosines = self._cosines(queries, candidates)
+        cosines = self.cosines(queries, candidates)
         order = cosines.sort(dim=1, descending=True, stable=True).indices
         return candidates.gather(1, order[:, :k])
 
-    def _cosines(self, queries: Tensor, candidates: Tensor) -> Tensor:
+    def cosines(self, queries: Tensor, candidates: Tensor) -> Tensor:
         """Similarity of each query to each of its candidates, in float64: (Q, wanted).
 
         One candidate a time, element by element: unlike a matrix product this treats equal

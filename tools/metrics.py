@@ -18,11 +18,15 @@ def top_k_accuracy(scores: Tensor, labels: Tensor, k: int) -> Tensor:
     Returns:
         Scalar, in percent. A clip whose own score is not a number is never right.
     """
+    return 100 * top_k_hits(scores, labels, k).double().mean()
+
+
+def top_k_hits(scores: Tensor, labels: Tensor, k: int) -> Tensor:
+    """Which clips have their label among the k classes of the highest scores: (N,) boolean."""
     own = scores.gather(1, labels[:, None])  # (N, 1)
     smaller = torch.arange(scores.shape[1], device=scores.device) < labels[:, None]  # (N, L)
     ahead = ~(scores < own) & ((scores != own) | smaller)  # NaN is ahead of everything
-    right = (ahead.sum(dim=1) < k) & ~own.squeeze(1).isnan()
-    return 100 * right.double().mean()
+    return (ahead.sum(dim=1) < k) & ~own.squeeze(1).isnan()
 
 
 def average_precision(similarities: Tensor, relevant: Tensor) -> Tensor:

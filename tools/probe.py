@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -68,6 +68,27 @@ class EpochScore(NamedTuple):
         return f"epoch {self.epoch}: loss {self.train_loss:.4f}, {accuracies}"
 
 
+def linear_classifier(feature_size: int, classes: int, generator: torch.Generator) -> nn.Linear:
+    """A fresh classifier F -> L on the CPU: weights from N(0, 0.01²), bias 0."""
+    fc = nn.utils.skip_init(nn.Linear, feature_size, classes)
+    nn.init.normal_(fc.weight, std=INITIAL_DEVIATION, generator=generator)
+    nn.init.zeros_(fc.bias)
+    return fc
+
+
+class Learner(Protocol):
+    """A classifier in training whose files `ProbeFiles` keeps."""
+
+    def best_state(self) -> Payload:
+        """The classifier as it was after its best epoch."""
+
+    def last_state(self) -> Payload:
+        """All that going on needs."""
+
+    def restore(self, payload: Payload, path: Path) -> None:
+        """Go on where a saved classifier stopped."""
+
+
 class LinearProbe:
     """A linear classifier in training, with everything an exact resume needs.
 
@@ -95,10 +116,7 @@ class LinearProbe:
         """
         self.settings = settings
         self.generator = generator
-        self.fc = nn.utils.skip_init(nn.Linear, feature_size, classes)
-        nn.init.normal_(self.fc.weight, std=INITIAL_DEVIATION, generator=generator)
-        nn.init.zeros_(self.fc.bias)
-        self.fc.to(device)
+        self.fc = linear_classifier(feature_size, classes, generator).to(device)
         self.optimizer = torch.optim.SGD(
             self.fc.parameters(),
             settings.lr,
@@ -251,9 +269,12 @@ def train_probe(
     return probe
 
 
-def _check(part: str, features: Tensor, labels: Tensor, classes: int) -> None:
-    if not torch.isfinite(features).all():
-        raise ValueError(f"the {part} features are not finite; choose another checkpoint")
+def check_labels(part: str, labels: Tensor, classes: int) -> None:
+    """Refuse labels that the data set does not have.
+
+    Raises:
+        ValueError: naming the part, the highest label and the number of classes.
+    """
     highest = int(labels.max())
     if highest >= classes:
         raise ValueError(
@@ -262,20 +283,26 @@ def _check(part: str, features: Tensor, labels: Tensor, classes: int) -> None:
         )
 
 
+def _check(part: str, features: Tensor, labels: Tensor, classes: int) -> None:
+    if not torch.isfinite(features).all():
+        raise ValueError(f"the {part} features are not finite; choose another checkpoint")
+    check_labels(part, labels, classes)
+
+
 class ProbeFiles:
-    """Where the best and the last classifier of one stream are kept, and whose they are.
+    """Where the best and the last classifier of one training are kept, and whose they are.
 
     Attributes:
         best: file of the classifier after its best epoch.
         last: file to go on from.
     """
 
-    def __init__(self, folder: Path, stream: str, identity: Payload) -> None:
+    def __init__(self, folder: Path, name: str, identity: Payload) -> None:
         """Name the files; the folder is made, so that a bad one is found before the training.
 
         Args:
             folder: as `probe_folder` names it.
-            stream: "joint", "motion" or "bone".
+            name: what the files' names begin with: the stream, as published.
             identity: plain values that say which encoder and data the classifier belongs to.
 
         Raises:
@@ -287,20 +314,21 @@ class ProbeFiles:
                 f"{folder} is read-only, and the classifier goes beside its checkpoint; "
                 "copy the checkpoint to a folder of your own"
             )
-        self.best = folder / f"{stream}_model_best.pth.tar"
-        self.last = folder / f"{stream}_model_last.pth.tar"
+        self.best = folder / f"{name}_model_best.pth.tar"
+        self.last = folder / f"{name}_model_last.pth.tar"
         self.identity = identity
         self._saved = time.monotonic()
 
-    def save(self, probe: LinearProbe, now: bool = True) -> None:
+    def save(self, probe: Learner, now: bool = True) -> None:
         """Write both files; with `now` false only when the last time is long ago."""
         if not now and time.monotonic() - self._saved < SECONDS_BETWEEN_SAVES:
             return
-        save_whole(probe.best_state() | {"identity": self.identity}, self.best)
+        if best := probe.best_state():
+            save_whole(best | {"identity": self.identity}, self.best)
         save_whole(probe.last_state() | {"identity": self.identity}, self.last)
         self._saved = time.monotonic()
 
-    def resume(self, probe: LinearProbe, path: Path) -> None:
+    def resume(self, probe: Learner, path: Path) -> None:
         """Restore a probe that an earlier run saved.
 
         Raises:
@@ -313,10 +341,10 @@ class ProbeFiles:
         theirs = payload.pop("identity", None)
         if not isinstance(theirs, dict):
             raise ValueError(f"{path} is not a classifier of action_classification.py")
-        for name, ours in self.identity.items():
-            if theirs.get(name) != ours:
+        for name in self.identity | theirs:
+            if theirs.get(name) != self.identity.get(name):
                 raise ValueError(
-                    f"{path} belongs to {name} {theirs.get(name)}, not {ours}; "
+                    f"{path} belongs to {name} {theirs.get(name)}, not {self.identity.get(name)}; "
                     "leave --resume out to start anew"
                 )
         probe.restore(payload, path)

@@ -1,6 +1,13 @@
 """What every script needs around its work: a device, a precision and a seed."""
 
+import platform
 import secrets
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 import torch
 
@@ -53,6 +60,17 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def machine(device: torch.device) -> dict[str, str]:
+    """What the figures were computed with."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {
+        "device": str(device),
+        "device_name": name,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
 def seed_everything(seed: int | None) -> int:
     """Seed torch's global generators: initial weights, queues and dropout.
 
@@ -77,3 +95,40 @@ def data_generator(seed: int) -> torch.Generator:
         A generator of the CPU, so that what it draws does not depend on the device.
     """
     return torch.Generator().manual_seed(seed ^ DATA_SALT)
+
+
+def random_states(device: torch.device) -> dict[str, Any]:
+    """States of torch's global generators, which dropout draws from: "torch" and "cuda"."""
+    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    return {"torch": torch.get_rng_state(), "cuda": cuda}
+
+
+def restore_random(states: Mapping[str, Any], device: torch.device) -> None:
+    """Put torch's global generators back to what `random_states` has seen."""
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] is not None and device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
+
+
+@contextmanager
+def until_signal(stop: Callable[[int], None]) -> Iterator[None]:
+    """Let SIGINT and SIGTERM end the work at a good place; a second one ends it at once.
+
+    Args:
+        stop: told the number of the signal.
+    """
+
+    def _caught(number: int, _frame: FrameType | None) -> None:
+        stop(number)
+        signal.signal(number, before[number])
+
+    main = threading.current_thread() is threading.main_thread()  # no other one gets signals
+    numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in before:
+        signal.signal(number, _caught)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

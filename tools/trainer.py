@@ -6,11 +6,8 @@ generator (order, crops, augmentations) or torch's own (dropout), and both go in
 
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 import torch
 from torch import Tensor
@@ -21,6 +18,7 @@ from moco.loss import Losses
 from tools import checkpoint
 from tools.checkpoint import Payload
 from tools.log import RunLog
+from tools.runtime import random_states, restore_random, until_signal
 from tools.schedule import learning_rate
 
 LAST = "checkpoint_last.pth.tar"
@@ -149,7 +147,8 @@ class Trainer:
                 self.progress.epoch
             )
         self.progress = Progress(**payload["progress"])
-        self._restore_random(payload["random"])
+        self.batches.generator.set_state(payload["random"]["epoch_generator"])
+        restore_random(payload["random"], self.batches.split.device)
         return f"resumed from {path} at epoch {self.progress.epoch}, batch {self.progress.batch}"
 
     def _refuse_other_run(self, payload: Payload, path: Path) -> None:
@@ -171,23 +170,11 @@ class Trainer:
             if name not in sizes:
                 raise ValueError(f"--resume {path}: this model has no {name}; check --encoder")
 
-    def _restore_random(self, states: Payload) -> None:
-        self.batches.generator.set_state(states["epoch_generator"])
-        torch.set_rng_state(states["torch"])
-        device = self.batches.split.device
-        if states["cuda"] is not None and device.type == "cuda":
-            torch.cuda.set_rng_state(states["cuda"], device)
-
     def payload(self) -> Payload:
         """The run as it stands between two steps, ready for `checkpoint.save_whole`."""
         between = self.progress.batch == 0
         generator = self.batches.generator.get_state() if between else self.batches.epoch_state
-        device = self.batches.split.device
-        random = {
-            "epoch_generator": generator,
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
-        }
+        random = {"epoch_generator": generator, **random_states(self.batches.split.device)}
         return checkpoint.pack(
             self.model,
             self.optimizer,
@@ -207,7 +194,7 @@ class Trainer:
             FloatingPointError: a loss that is not finite; no checkpoint is written after it.
         """
         self.model.train()
-        with self._catch_signals():
+        with until_signal(self._stop):
             while self.progress.epoch < self.plan.epochs and self.stopped_by is None:
                 self._run_epoch(log)
         if self.stopped_by is not None:
@@ -216,6 +203,9 @@ class Trainer:
                 f"{self.progress.epoch}, batch {self.progress.batch}; go on with --resume "
                 f"{self.folder / LAST}"
             )
+
+    def _stop(self, number: int) -> None:
+        self.stopped_by = number
 
     def _run_epoch(self, log: RunLog) -> None:
         progress, plan = self.progress, self.plan
@@ -238,6 +228,8 @@ class Trainer:
                 self._read_losses(log, rate)
         self._read_losses(log, rate)
         log.end_epoch()
+        if progress.batch == 0:  # stopped before the first batch: the epoch is drawn again
+            self.batches.generator.set_state(self.batches.epoch_state)
         if progress.batch == len(self.batches):
             progress.epoch, progress.batch = progress.epoch + 1, 0
             self._save_numbered()
@@ -287,20 +279,3 @@ class Trainer:
         checkpoint.save_whole(self.payload(), self.folder / LAST)
         self._last_written = time.perf_counter()
         self._writing_seconds = self._last_written - began
-
-    @contextmanager
-    def _catch_signals(self) -> Iterator[None]:
-        """Let a signal end the run after the step in hand; a second one ends it at once."""
-
-        def _stop(number: int, _frame: FrameType | None) -> None:
-            self.stopped_by = number
-            signal.signal(number, before[number])
-
-        before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-        for number in before:
-            signal.signal(number, _stop)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

@@ -1,0 +1,105 @@
+"""A child process: its lines go to a file, signals reach it once, and it can be watched."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_TAIL = 4096
+"""Bytes at the end of a log that are looked at for its last line."""
+
+
+@dataclass
+class Children:
+    """Runs one child at a time and passes signals on.
+
+    Attributes:
+        report: told the newest line of a child from time to time.
+        every: seconds between two such lines.
+        keep: open file descriptors that children inherit, such as a lock's.
+        stopped_by: number of the signal that ended the work, None while nothing did.
+    """
+
+    report: Callable[[str], None]
+    every: float = 60.0
+    keep: tuple[int, ...] = ()
+    stopped_by: int | None = None
+    _process: subprocess.Popen | None = None
+
+    def run(self, command: Sequence[str], log: Path, environment: dict[str, str]) -> int:
+        """Run a command to its end.
+
+        Args:
+            command: program and arguments.
+            log: file that its lines are added to.
+            environment: of the child.
+
+        Returns:
+            Its exit status, negative for a signal that killed it.
+        """
+        with log.open("ab") as lines:
+            # A session of its own: Ctrl-C in a terminal would reach the child a second time, which
+            # tells it to drop everything.
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=lines,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+                pass_fds=self.keep,
+            )
+        if self.stopped_by is not None:  # it came while the child was being started
+            self._process.send_signal(self.stopped_by)
+        try:
+            return self._watch(self._process, log)
+        finally:
+            self._process = None
+
+    def _watch(self, process: subprocess.Popen, log: Path) -> int:
+        told, shown = time.monotonic(), ""
+        while True:
+            try:
+                return process.wait(timeout=min(1.0, self.every))
+            except subprocess.TimeoutExpired:
+                pass
+            if time.monotonic() - told >= self.every:
+                told, line = time.monotonic(), last_line(tail(log))
+                if line != shown:
+                    self.report(f"    {line}")
+                    shown = line
+
+    @contextmanager
+    def passing_signals(self) -> Iterator[None]:
+        """Hand SIGINT and SIGTERM to the child in hand; the work stops when it has ended."""
+
+        def _pass_on(number: int, _frame: FrameType | None) -> None:
+            self.stopped_by = number
+            if self._process is not None:
+                self._process.send_signal(number)
+
+        before = {number: signal.signal(number, _pass_on) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def tail(log: Path) -> str:
+    """The end of a log, enough for its last line."""
+    with log.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+        return file.read().decode(errors="replace")
+
+
+def last_line(text: str) -> str:
+    """The last line that says something; "" where there is none."""
+    said = [line.strip() for line in text.splitlines() if line.strip()]
+    return said[-1] if said else ""
