@@ -182,7 +182,7 @@ def test_pretraining_defaults_are_the_published_run():
         seed=None,
         print_freq=10,
         workers=None,
-            precision="fp32",
+        precision="fp32",
     )
 
 

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+from tools.errors import one_line_errors
 from tools.reproduce.cells import Selection, expand
 from tools.reproduce.command import EXTRAS, joined, parser, selection
 from tools.reproduce.scripts import Setup, check_extras
@@ -29,8 +30,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     options = parser().parse(joined(argv))
-    from tools.errors import one_line_errors  # torch comes only now, so that --help is quick
-
     command = shlex.join(["python", "-m", "tools.reproduce", *argv])
     with one_line_errors():
         chosen = selection(options)
