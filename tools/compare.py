@@ -1,0 +1,81 @@
+"""A small table of encoders: `python -m tools.compare NAME=FOLDER …`.
+
+Each folder holds what the two evaluations wrote under it: one results.json of a linear probe and
+one of a retrieval.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools.errors import one_line_errors
+from tools.results import RESULTS, Json
+
+COLUMNS = ("encoder", "KNN top-1", "linear top-1, last", "linear top-1, best")
+
+
+def find_results(folder: Path) -> dict[str, Json]:
+    """Read the results.json files somewhere below a folder.
+
+    Args:
+        folder: of one encoder.
+
+    Returns:
+        "linear" and "retrieval" to their results.
+
+    Raises:
+        FileNotFoundError: one of the two is not there.
+        ValueError: two of the same kind are there, or a file is no results.json.
+    """
+    found: dict[str, Json] = {}
+    for path in sorted(folder.rglob(RESULTS)):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            kind = content.get("mode", "retrieval")
+        except (json.JSONDecodeError, AttributeError):
+            raise ValueError(f"{path} is not a results file; run the evaluation again") from None
+        if kind in found:
+            raise ValueError(f"{folder} has two results of {kind}; name a folder of one encoder")
+        found[kind] = content
+    for kind, script in (("linear", "action_classification"), ("retrieval", "action_retrieval")):
+        if kind not in found:
+            raise FileNotFoundError(f"no {RESULTS} of {kind} in {folder}; run {script}.py first")
+    return found
+
+
+def row(name: str, folder: Path) -> tuple[str, ...]:
+    """One line of the table, percent with one decimal."""
+    found = find_results(folder)
+    knn = found["retrieval"]["at"]["1"]["top1"]
+    linear = found["linear"]["summary"]
+    figures = (knn, linear["last"]["top1"]["mean"], linear["best"]["top1"]["mean"])
+    return (name, *(f"{figure:.1f}" for figure in figures))
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Align rows under `COLUMNS`, names to the left and figures to the right."""
+    widths = [max(map(len, column)) for column in zip(COLUMNS, *rows, strict=True)]
+    lines = []
+    for first, *rest in (COLUMNS, *rows):
+        figures = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
+        lines.append("  ".join([first.ljust(widths[0]), *figures]))
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the table of the encoders that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m tools.compare", description=__doc__)
+    parser.add_argument("encoders", nargs="+", metavar="NAME=FOLDER")
+    with one_line_errors():
+        rows = []
+        for encoder in parser.parse_args(argv).encoders:
+            name, equals, folder = encoder.partition("=")
+            if not equals:
+                raise ValueError(f"{encoder}: needs NAME=FOLDER")
+            rows.append(row(name, Path(folder)))
+        print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
