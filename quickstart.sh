@@ -16,6 +16,8 @@ while [ $# -gt 0 ]; do
 done
 [[ $seed =~ ^[0-9]{1,9}$ ]] || _fail "--seed ${seed:-(empty)}: needs a whole number, 0 or more"
 set_up requirements.txt
+# So small a model gains little from a second thread and waits for it long where the machine is busy.
+export OMP_NUM_THREADS=1
 
 data=data/synthetic-$seed checkpoints=checkpoints/quickstart-$seed
 split=(--data-path "$data" --protocol cross_subject)
