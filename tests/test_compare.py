@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.compare import COLUMNS, main, read_percent, table
+from tools.compare import main, read_percent, table
 
 KNN = """frozen encoder, 448 clips
 retrieval with {name}, ntu60 cross_subject

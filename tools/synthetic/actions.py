@@ -58,12 +58,12 @@ def _sit(body: Movement, seated: np.ndarray, bend: np.ndarray) -> None:
 
 def sit_down(body: Movement, progress: np.ndarray, style: Style) -> None:
     """From standing to sitting."""
-    _sit(body, smooth(progress, 0.1, 0.9), style.amplitude * pulses(progress, 1))
+    _sit(body, smooth(progress, 0.3, 0.7), style.amplitude * pulses(progress, 1))
 
 
 def stand_up(body: Movement, progress: np.ndarray, style: Style) -> None:
     """From sitting to standing: the same postures in reverse."""
-    _sit(body, 1 - smooth(progress, 0.1, 0.9), style.amplitude * pulses(progress, 1))
+    _sit(body, 1 - smooth(progress, 0.3, 0.7), style.amplitude * pulses(progress, 1))
 
 
 def pick_up(body: Movement, progress: np.ndarray, style: Style) -> None:
@@ -115,11 +115,11 @@ def wave(body: Movement, progress: np.ndarray, style: Style) -> None:
 def kick(body: Movement, progress: np.ndarray, style: Style) -> None:
     """Lead leg back, then forwards with the knee straightening."""
     count = style.count(0.35)
-    forth = pulses(progress, count, 1.5) * style.amplitude
-    back = pulses(progress + 0.16 / count, count, 2.0) * style.amplitude
-    body.leg("lead", forwards=62 * forth - 22 * back, knee=55 * back)
-    body.arm("other", forwards=25 * forth)
-    body.trunk(forwards=-12 * forth)
+    forth = pulses(progress, count, 1.0) * style.amplitude
+    back = pulses(progress + 0.3 / count, count, 2.0) * style.amplitude
+    body.leg("lead", forwards=80 * forth - 22 * back, knee=55 * back)
+    body.arm("other", forwards=30 * forth)
+    body.trunk(forwards=-15 * forth)
 
 
 def jump(body: Movement, progress: np.ndarray, style: Style) -> None:

@@ -17,8 +17,8 @@ SHORTEST, LONGEST = 60, 160  # frames of a recording
 
 START_DEGREES = (20.0, 8.0, 8.0)  # yaw, pitch and roll at the start, standard deviations
 HABIT_DEGREES = 3.0
-DISTRACTIONS = 4.0  # a recording, on average
-DISTRACTION_DEGREES = 60.0
+DISTRACTIONS = 2.0  # a recording, on average
+DISTRACTION_DEGREES = 45.0
 _DISTRACTED = ((4, 5), (8, 9), (1, 20), (2,))
 # Joints that fidget and carry habits: spine, neck, shoulders, elbows, hips, knees.
 _LOOSE = [1, 20, 2, 4, 5, 8, 9, 12, 13, 16, 17]
