@@ -6,6 +6,7 @@ import sys
 FORMATS = {
     "ntu": ("tools.prepare.ntu", "raw NTU RGB+D 60 or 120 skeletons"),
     "utd-mhad": ("tools.prepare.utd_mhad", "UTD-MHAD skeletons (.mat)"),
+    "pyskl": ("tools.prepare.pyskl", "PYSKL or MMAction2 pickles of NTU RGB+D"),
     "synthetic": ("tools.prepare.synthetic", "invent recordings and write them as raw NTU files"),
 }
 """The module whose main() takes a format's options, and what the format is."""

@@ -4,7 +4,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -13,6 +13,7 @@ from tools.errors import one_line_errors
 from tools.prepare.build import Settings, build
 from tools.prepare.recordings import Collection
 
+DIRECTORY = "folder of the raw recordings"
 _INTERRUPTED = 130
 """Exit status after SIGINT, as shells have it."""
 
@@ -20,18 +21,30 @@ _INTERRUPTED = 130
 class Parser(argparse.ArgumentParser):
     """A parser of `python -m tools.prepare FORMAT` that reports a fault in one line."""
 
-    def __init__(self, form: str, description: str) -> None:
+    def __init__(
+        self, form: str, description: str, raw: str = DIRECTORY, loses: Sequence[str] = ()
+    ) -> None:
         """Add the shared options.
 
         Args:
             form: the name of the format.
             description: what the command does, for --help.
+            raw: what --raw names; begins with "folder" where it is one.
+            loses: what no conversion of this format brings back, a line each.
         """
         super().__init__(
-            prog=f"python -m tools.prepare {form}", description=description, allow_abbrev=False
+            prog=f"python -m tools.prepare {form}",
+            description=description,
+            epilog=f"Lost by this format: {'; '.join(loses)}." if loses else None,
+            allow_abbrev=False,
         )
+        place = "DIR" if raw.startswith("folder") else "FILE"
+        self.add_argument("--raw", type=Path, required=True, metavar=place, help=raw)
+        self._add_building()
+
+    def _add_building(self) -> None:
+        """Add where the arrays go and how they are made."""
         add = self.add_argument
-        add("--raw", type=Path, required=True, metavar="DIR", help="folder of the raw recordings")
         add(
             "--out",
             type=Path,

@@ -5,7 +5,8 @@ A format is one module with a `main` that collects a `Collection` and gives it t
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class Recording:
 
     Attributes:
         name: what the label file calls it; clips are sorted by it.
-        path: the file it is read from.
+        path: the file it is read from; of a clip in a larger file, that file's path and its name.
         label: its class, from 0 on.
         parts: "train" or "val" for each protocol it belongs to.
     """
@@ -43,6 +44,10 @@ class Collection:
             Runs in several processes, so it must be a module's function or a picklable object.
         bad: files that are known to be bad without reading them, and what is wrong with each.
         remarks: what was left out on purpose, a line each.
+        loses: what no conversion of this format brings back, a line each.
+        item: what a recording is in messages, "file" or "clip".
+        settings: stands for the source and the options where names, files and labels do not.
+        in_one_process: whether `read` holds data that no other process should be given.
     """
 
     dataset: DataSet
@@ -50,6 +55,10 @@ class Collection:
     read: Callable[[Recording], np.ndarray]
     bad: dict[Path, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    loses: Sequence[str] = ()
+    item: str = "file"
+    settings: str = ""
+    in_one_process: bool = False
 
 
 def files_under(raw: Path, suffix: str) -> list[Path]:
@@ -73,6 +82,25 @@ def files_under(raw: Path, suffix: str) -> list[Path]:
     if not found:
         raise FileNotFoundError(f"--raw {raw}: no *{suffix} file in it; name the folder with them")
     return [found[name] for name in sorted(found)]
+
+
+def existing_file(raw: Path) -> Path:
+    """Return the file that --raw names.
+
+    Raises:
+        FileNotFoundError: when there is none.
+    """
+    if not raw.is_file():
+        raise FileNotFoundError(f"--raw {raw}: no such file")
+    return raw
+
+
+def state(path: Path) -> tuple[int, int]:
+    """Return size and time of the last change of a file; zeros when they are not to be known."""
+    with suppress(OSError):
+        status = path.stat()
+        return status.st_size, status.st_mtime_ns
+    return 0, 0
 
 
 def _raise(error: OSError) -> None:

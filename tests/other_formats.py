@@ -1,0 +1,95 @@
+"""The same invented recordings in the formats of other projects, each with its own losses.
+
+Axes: F frames, C=3 coordinates in metres, V=25 joints, M=2 bodies.
+"""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+
+from tests.raw_ntu import random_body, skeleton_text
+
+Parsed = dict[str, np.ndarray]
+"""(3, F, 25, 2) float32 of each recording, by its name without ending."""
+
+
+def upright_body(generator: np.random.Generator, num_frames: int) -> np.ndarray:
+    """Return a moving body whose spine and shoulders are long, (F, 25, 3)."""
+    body = random_body(generator, num_frames)
+    middle = body[:, 1].copy()
+    body[:, 0] = middle + (0.02, -0.4, 0.03)
+    body[:, 4], body[:, 8] = middle + (-0.3, 0.4, 0.05), middle + (0.3, 0.42, 0)
+    return body
+
+
+def draw_recordings(seed: int = 0) -> Parsed:
+    """Draw twelve recordings of NTU-60, of performers 1 to 3, cameras 1 and 2, actions 7 and 55.
+
+    Half of them have a second body, which always moves less; nobody comes late or leaves.
+    """
+    generator = np.random.default_rng(seed)
+    parsed = {}
+    for performer in (1, 2, 3):
+        for camera in (1, 2):
+            for action in (7, 55):
+                num_frames = int(generator.integers(2, 50))
+                bodies = np.zeros((2, num_frames, 25, 3))
+                bodies[0] = upright_body(generator, num_frames)
+                if action == 55:
+                    bodies[1] = upright_body(generator, num_frames)
+                    middle = bodies[1].mean(axis=(0, 1))
+                    bodies[1] = middle + 0.3 * (bodies[1] - middle)
+                name = f"S001C{camera:03}P{performer:03}R001A{action:03}"
+                parsed[name] = bodies.transpose(3, 1, 2, 0).astype(np.float32)
+    return parsed
+
+
+def label_of(name: str) -> int:
+    return int(name[-3:]) - 1
+
+
+def split_of(name: str, protocol: str) -> str:
+    """Return the part of NTU-60 that a recording is in."""
+    number = int(name[9:12] if protocol == "cross_subject" else name[5:8])
+    training = (1, 2) if protocol == "cross_subject" else (2, 3)
+    return "train" if number in training else "val"
+
+
+def write_ntu(folder: Path, parsed: Parsed) -> Path:
+    """Write `.skeleton` files."""
+    folder.mkdir()
+    for name, clip in parsed.items():
+        frames = [
+            [body.T for body in np.moveaxis(frame, 2, 0) if body.any()]
+            for frame in np.moveaxis(clip, 1, 0)
+        ]
+        (folder / f"{name}.skeleton").write_text(skeleton_text(frames))
+    return folder
+
+
+def pyskl_content(parsed: Parsed) -> dict:
+    """Return what a PYSKL or MMAction2 pickle of NTU-60 holds; what is lost is float32."""
+    annotations = []
+    for name, clip in parsed.items():
+        bodies = clip.transpose(3, 1, 2, 0)  # (M, F, V, C)
+        bodies = bodies[: 2 if bodies[1].any() else 1]
+        annotations.append(
+            {
+                "frame_dir": name,
+                "label": label_of(name),
+                "keypoint": bodies.astype(np.float16),
+                "total_frames": bodies.shape[1],
+            }
+        )
+    split = {
+        f"{short}_{part}": [name for name in reversed(parsed) if split_of(name, protocol) == part]
+        for short, protocol in (("xsub", "cross_subject"), ("xview", "cross_view"))
+        for part in ("train", "val")
+    }
+    return {"split": split, "annotations": annotations}
+
+
+def write_pickle(path: Path, content: object, protocol: int = 4) -> Path:
+    path.write_bytes(pickle.dumps(content, protocol))
+    return path
