@@ -42,7 +42,7 @@ def draw_recordings(seed: int = 0) -> Parsed:
                     bodies[1] = middle + 0.3 * (bodies[1] - middle)
                 name = f"S001C{camera:03}P{performer:03}R001A{action:03}"
                 parsed[name] = bodies.transpose(3, 1, 2, 0).astype(np.float32)
-    return parsed
+    return dict(sorted(parsed.items()))
 
 
 def label_of(name: str) -> int:
@@ -93,3 +93,24 @@ def pyskl_content(parsed: Parsed) -> dict:
 def write_pickle(path: Path, content: object, protocol: int = 4) -> Path:
     path.write_bytes(pickle.dumps(content, protocol))
     return path
+
+
+def npz_content(parsed: Parsed, protocol: str, classes: int = 60, centred: bool = True) -> dict:
+    """Return what a CTR-GCN, MAMP or STARS file of NTU-60 holds.
+
+    What is lost is names, empty frames and, where `centred`, the place of the camera.
+    """
+    content = {}
+    for ending, part in (("train", "train"), ("test", "val")):
+        names = [name for name in parsed if split_of(name, protocol) == part]
+        rows = np.zeros((len(names), 300, 2, 25, 3), np.float32)
+        for row, name in zip(rows, names, strict=True):
+            clip = parsed[name].transpose(1, 3, 2, 0)  # (F, M, V, C)
+            clip = clip[clip.any(axis=(1, 2, 3))]
+            if centred:
+                there = clip.any(axis=(2, 3), keepdims=True)
+                clip = np.where(there, clip - clip[:1, :1, 1:2], 0)
+            row[: len(clip)] = clip
+        content[f"x_{ending}"] = rows.reshape(len(names), 300, 150)
+        content[f"y_{ending}"] = np.eye(classes)[[label_of(name) for name in names]]
+    return content
