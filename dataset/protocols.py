@@ -18,6 +18,10 @@ _NTU120_TRAINING_PERFORMERS = _NTU60_TRAINING_PERFORMERS | frozenset(
     + (81, 82, 83, 84, 85, 86, 89, 91, 92, 93, 94, 95, 97, 98, 100, 103)
 )
 
+_NTU_LICENCE = "on request, for academic research only"
+_PKU_LICENCE = "none stated by its release, which asks to be cited"
+_FRAME50 = 50
+
 
 @dataclass(frozen=True)
 class SplitRule:
@@ -48,8 +52,11 @@ class DataSet:
         classes: number of action classes.
         folders: folder of each protocol's arrays, relative to the data path.
         source: the publication to cite.
-        rules: how each protocol splits raw recordings; empty where only arrays are read.
+        rules: how each protocol splits raw recordings; empty where lists say it, or nothing is raw.
         setups: the setups of the recordings that belong to it; empty where there are none.
+        licence: on what terms it is to be had.
+        frames: frames of every clip where all were resized to one number; None where clips hold
+            the frames that were recorded.
     """
 
     name: str
@@ -59,6 +66,8 @@ class DataSet:
     source: str
     rules: dict[str, SplitRule] = field(default_factory=dict)
     setups: range = range(0)
+    licence: str = "unknown; ask whoever gave it to you"
+    frames: int | None = None
 
 
 NTU60 = DataSet(
@@ -77,6 +86,7 @@ NTU60 = DataSet(
         ),
     },
     setups=range(1, 18),
+    licence=_NTU_LICENCE,
 )
 
 NTU120 = DataSet(
@@ -97,22 +107,51 @@ NTU120 = DataSet(
         ),
     },
     setups=range(1, 33),
+    licence=_NTU_LICENCE,
 )
 
 PKU_PART1 = DataSet(
     name="pku_part1",
-    title="PKU-MMD I",
+    title="PKU-MMD I, 50 frames",
     classes=51,
     folders={"cross_subject": "pku_part1_frame50/xsub"},
     source="Liu et al. 2017 (arXiv:1703.07475)",
+    licence=_PKU_LICENCE,
+    frames=_FRAME50,
 )
 
 PKU_PART2 = DataSet(
     name="pku_part2",
-    title="PKU-MMD II",
+    title="PKU-MMD II, 50 frames",
     classes=51,
     folders={"cross_subject": "pku_part2_frame50/xsub"},
     source="Liu et al. 2017 (arXiv:1703.07475)",
+    licence=_PKU_LICENCE,
+    frames=_FRAME50,
+)
+
+PKU_MMD_PART1 = DataSet(
+    name="pku_mmd_part1",
+    title="PKU-MMD I",
+    classes=51,
+    folders={
+        "cross_subject": "PKU-MMD-v1-AGCN/xsub",
+        "cross_view": "PKU-MMD-v1-AGCN/xview",
+    },
+    source="Liu et al. 2017 (arXiv:1703.07475)",
+    licence=_PKU_LICENCE,
+)
+
+PKU_MMD_PART2 = DataSet(
+    name="pku_mmd_part2",
+    title="PKU-MMD II",
+    classes=51,
+    folders={
+        "cross_subject": "PKU-MMD-v2-AGCN/xsub",
+        "cross_view": "PKU-MMD-v2-AGCN/xview",
+    },
+    source="Liu et al. 2017 (arXiv:1703.07475)",
+    licence=_PKU_LICENCE,
 )
 
 UTD_MHAD = DataSet(
@@ -126,9 +165,13 @@ UTD_MHAD = DataSet(
             "performer", frozenset((1, 3, 5, 7)), {"train": 431, "val": 430}
         ),
     },
+    licence="public download, to be cited",
 )
 
-DATASETS = {one.name: one for one in (NTU60, NTU120, PKU_PART1, PKU_PART2, UTD_MHAD)}
+DATASETS = {
+    one.name: one
+    for one in (NTU60, NTU120, PKU_PART1, PKU_PART2, PKU_MMD_PART1, PKU_MMD_PART2, UTD_MHAD)
+}
 
 
 def split_folder(data_path: Path | str, dataset: str, protocol: str) -> Path:

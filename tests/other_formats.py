@@ -114,3 +114,18 @@ def npz_content(parsed: Parsed, protocol: str, classes: int = 60, centred: bool 
         content[f"x_{ending}"] = rows.reshape(len(names), 300, 150)
         content[f"y_{ending}"] = np.eye(classes)[[label_of(name) for name in names]]
     return content
+
+
+def video_text(parsed: Parsed, gap: int = 7) -> tuple[str, list[tuple[int, int]]]:
+    """Write recordings one after the other into a video of PKU-MMD, with people away in between.
+
+    Returns:
+        The text, and the first and the last row of each recording, both counted from 1.
+    """
+    rows, places = np.zeros((gap, 150)), []
+    for clip in parsed.values():
+        values = clip.transpose(1, 3, 2, 0).reshape(-1, 150)  # F of (M, V, C)
+        places.append((len(rows) + 1, len(rows) + len(values)))
+        rows = np.concatenate([rows, values, np.zeros((gap, 150))])
+    lines = [" ".join(f"{value:.7g}" for value in row) for row in rows.tolist()]
+    return "\n".join(lines) + "\n", places

@@ -20,13 +20,18 @@ def test_folders_are_the_published_ones():
         "data/NTU-RGB-D-120-AGCN/xsetup",
         "data/pku_part1_frame50/xsub",
         "data/pku_part2_frame50/xsub",
+        "data/PKU-MMD-v1-AGCN/xsub",
+        "data/PKU-MMD-v1-AGCN/xview",
+        "data/PKU-MMD-v2-AGCN/xsub",
+        "data/PKU-MMD-v2-AGCN/xview",
         "data/UTD-MHAD/xsub",
     }
 
 
 def test_classes_are_the_published_ones():
     classes = {name: dataset.classes for name, dataset in DATASETS.items()}
-    assert classes == {"ntu60": 60, "ntu120": 120, "pku_part1": 51, "pku_part2": 51, "utd_mhad": 27}
+    pku = dict.fromkeys(("pku_part1", "pku_part2", "pku_mmd_part1", "pku_mmd_part2"), 51)
+    assert classes == {"ntu60": 60, "ntu120": 120, "utd_mhad": 27} | pku
     assert STREAMS == ("joint", "motion", "bone")
 
 

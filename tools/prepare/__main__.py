@@ -8,6 +8,7 @@ FORMATS = {
     "utd-mhad": ("tools.prepare.utd_mhad", "UTD-MHAD skeletons (.mat)"),
     "pyskl": ("tools.prepare.pyskl", "PYSKL or MMAction2 pickles of NTU RGB+D"),
     "npz": ("tools.prepare.npz", "CTR-GCN, MAMP or STARS files of NTU RGB+D or PKU-MMD"),
+    "pku-mmd": ("tools.prepare.pku_mmd", "PKU-MMD I or II, raw videos and labels"),
     "synthetic": ("tools.prepare.synthetic", "invent recordings and write them as raw NTU files"),
 }
 """The module whose main() takes a format's options, and what the format is."""

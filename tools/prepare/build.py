@@ -61,7 +61,10 @@ def build(collection: Collection, settings: Settings) -> None:
         bad = collection.bad | _prepare(collection, splits, settings, journal)
         if bad and not settings.skip_bad:
             raise _refusal(bad, collection.item)
+        empty = len(by_name) - len(journal.frames) - len(bad.keys() - collection.bad.keys())
         _finish(collection, splits, journal)
+    if empty:
+        collection.remarks.append(f"{counted(empty, 'clip')} left out: nothing was recorded in it")
     name_bad_files(bad, collection.item)
     summarise(collection, splits, len(bad), settings.out)
 
@@ -155,7 +158,7 @@ def _prepare(
         for outcome in outcomes:
             if outcome.fault:
                 bad[recordings[outcome.index].path] = outcome.fault
-            else:
+            elif not outcome.empty:
                 journal.add(outcome.index, outcome.num_frames)
             bar.update()
     journal.save()

@@ -24,7 +24,7 @@ KEYS = ("x_train", "y_train", "x_test", "y_test")
 ENDINGS = {"train": "train", "val": "test"}
 """What the keys call a part."""
 
-FORMS = ("ntu60", "ntu120")
+FORMS = ("ntu60", "ntu120", "pku_mmd_part1", "pku_mmd_part2")
 """Data sets that such files are known of."""
 
 LOSES = (

@@ -15,6 +15,10 @@ import numpy as np
 from dataset.protocols import DataSet
 
 
+class EmptyClipError(ValueError):
+    """Raised by `read` for a clip in which nothing was recorded: left out and counted, not bad."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recording:
     """One clip to prepare.
@@ -40,7 +44,8 @@ class Collection:
         dataset: the data set they make up.
         recordings: the clips to prepare, in any order, each name once.
         read: returns the (3, F, 25, 2) coordinates in metres of a recording's F frames, the two
-            bodies chosen and absent ones zero; raises ValueError with what is wrong with the file.
+            bodies chosen and absent ones zero; raises ValueError with what is wrong with the file,
+            EmptyClipError where nothing was recorded.
             Runs in several processes, so it must be a module's function or a picklable object.
         bad: files that are known to be bad without reading them, and what is wrong with each.
         remarks: what was left out on purpose, a line each.
