@@ -130,6 +130,26 @@ PKU_PART2 = DataSet(
     frames=_FRAME50,
 )
 
+NTU60_FRAME50 = DataSet(
+    name="ntu60_frame50",
+    title="NTU RGB+D 60, 50 frames",
+    classes=60,
+    folders={"cross_view": "NTU60_frame50/xview", "cross_subject": "NTU60_frame50/xsub"},
+    source=NTU60.source,
+    licence=_NTU_LICENCE,
+    frames=_FRAME50,
+)
+
+NTU120_FRAME50 = DataSet(
+    name="ntu120_frame50",
+    title="NTU RGB+D 120, 50 frames",
+    classes=120,
+    folders={"cross_subject": "NTU120_frame50/xsub", "cross_setup": "NTU120_frame50/xsetup"},
+    source=NTU120.source,
+    licence=_NTU_LICENCE,
+    frames=_FRAME50,
+)
+
 PKU_MMD_PART1 = DataSet(
     name="pku_mmd_part1",
     title="PKU-MMD I",
@@ -170,8 +190,12 @@ UTD_MHAD = DataSet(
 
 DATASETS = {
     one.name: one
-    for one in (NTU60, NTU120, PKU_PART1, PKU_PART2, PKU_MMD_PART1, PKU_MMD_PART2, UTD_MHAD)
+    for one in (
+        *(NTU60, NTU120, PKU_PART1, PKU_PART2, PKU_MMD_PART1, PKU_MMD_PART2, UTD_MHAD),
+        *(NTU60_FRAME50, NTU120_FRAME50),
+    )
 }
+"""Every data set, by name."""
 
 
 def split_folder(data_path: Path | str, dataset: str, protocol: str) -> Path:

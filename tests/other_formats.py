@@ -129,3 +129,32 @@ def video_text(parsed: Parsed, gap: int = 7) -> tuple[str, list[tuple[int, int]]
         rows = np.concatenate([rows, values, np.zeros((gap, 150))])
     lines = [" ".join(f"{value:.7g}" for value in row) for row in rows.tolist()]
     return "\n".join(lines) + "\n", places
+
+
+def frame50_clip(parsed: np.ndarray, frames: int = 50) -> np.ndarray:
+    """Resize a recording (3, F, 25, 2) to (3, 50, 25, 2), each body centred and turned by itself.
+
+    The AimCLR family's steps, one frame and one joint at a time: the neck to the origin, linear
+    resampling at half-pixel points, then a turn about y that takes the depth off the shoulder line.
+    """
+    length = parsed.shape[1]
+    clip = np.zeros((3, frames, 25, 2))
+    for body in range(2):
+        if not parsed[..., body].any():
+            continue
+        centred = parsed[..., body] - parsed[:, :, 20:21, body]
+        for frame in range(frames):
+            place = min(max((frame + 0.5) * length / frames - 0.5, 0), length - 1)
+            low, weight = int(place), place - int(place)
+            high = min(low + 1, length - 1)
+            clip[:, frame, :, body] = (1 - weight) * centred[:, low] + weight * centred[:, high]
+        for frame in range(frames):
+            line = clip[:, frame, 8, body] - clip[:, frame, 4, body]
+            angle = np.arctan2(line[2], line[0])
+            turn = [
+                [np.cos(angle), 0, np.sin(angle)],
+                [0, 1, 0],
+                [-np.sin(angle), 0, np.cos(angle)],
+            ]
+            clip[:, frame, :, body] = np.array(turn) @ clip[:, frame, :, body]
+    return clip.astype(np.float32)

@@ -163,6 +163,14 @@ def load_encoder(
     return model.eval()
 
 
+def pretrained_on(pretrained: str) -> str:
+    """Name the data set of a checkpoint, "" where it does not say: random or published."""
+    if pretrained == RANDOM:
+        return ""
+    data = read(find(pretrained, lambda _: None)).get("data")
+    return str(data.get("dataset", "")) if isinstance(data, dict) else ""
+
+
 def _describe(config: EncoderConfig) -> str:
     return (
         f"{config.kind}, hidden size {config.hidden_size}, {config.num_layers} layer(s), "

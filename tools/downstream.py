@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dataset.arrays import load_arrays
+from dataset.arrays import SplitArrays, load_arrays
 from dataset.batches import PackedSplit
+from dataset.protocols import DATASETS
 from moco import EncoderConfig, HiCo
-from tools.checkpoint import RANDOM, fingerprint, load_encoder
+from tools.checkpoint import RANDOM, fingerprint, load_encoder, pretrained_on
 from tools.features import extract
 from tools.runtime import pick_device, seed_everything
 
@@ -76,9 +77,10 @@ class Downstream:
         config = EncoderConfig(**shape)
         model = load_encoder(pretrained, random_config=config, seed=seed, report=report)
         _check_features(model.config, pretrained)
-        train, test = (
-            PackedSplit.from_arrays(load_arrays(folder, part), place) for part in ("train", "val")
-        )
+        parts = [load_arrays(folder, part) for part in ("train", "val")]
+        for arrays in parts:
+            _check_frames(arrays, pretrained)
+        train, test = (PackedSplit.from_arrays(arrays, place) for arrays in parts)
         report(f"{folder}: {len(train)} training and {len(test)} test clips")
         report(f"on {place}, seed {seed}")
         return cls(pretrained, model.to(place), train, test, stream, seed, report)
@@ -162,6 +164,18 @@ class Downstream:
         finally:
             temporary.unlink(missing_ok=True)
         self.report(f"features, labels and names written to {path}")
+
+
+def _check_frames(arrays: SplitArrays, pretrained: str) -> None:
+    """Refuse an encoder that knows clips resized to 50 frames where they were not, and reverse."""
+    name = pretrained_on(pretrained)
+    if name not in DATASETS or bool(DATASETS[name].frames) == arrays.resized:
+        return
+    kinds = {True: "clips resized to 50 frames", False: "clips of recorded length"}
+    raise ValueError(
+        f"{pretrained} was pre-trained on {name}, {kinds[not arrays.resized]}; {arrays.path} holds "
+        f"{kinds[arrays.resized]}; evaluate on a data set of the same kind"
+    )
 
 
 def _check_features(config: EncoderConfig, pretrained: str) -> None:

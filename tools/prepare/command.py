@@ -22,7 +22,12 @@ class Parser(argparse.ArgumentParser):
     """A parser of `python -m tools.prepare FORMAT` that reports a fault in one line."""
 
     def __init__(
-        self, form: str, description: str, raw: str = DIRECTORY, loses: Sequence[str] = ()
+        self,
+        form: str,
+        description: str,
+        raw: str = DIRECTORY,
+        loses: Sequence[str] = (),
+        builds: bool = True,
     ) -> None:
         """Add the shared options.
 
@@ -31,6 +36,7 @@ class Parser(argparse.ArgumentParser):
             description: what the command does, for --help.
             raw: what --raw names; begins with "folder" where it is one.
             loses: what no conversion of this format brings back, a line each.
+            builds: whether clips are normalised, so that the options of that have a meaning.
         """
         super().__init__(
             prog=f"python -m tools.prepare {form}",
@@ -40,18 +46,19 @@ class Parser(argparse.ArgumentParser):
         )
         place = "DIR" if raw.startswith("folder") else "FILE"
         self.add_argument("--raw", type=Path, required=True, metavar=place, help=raw)
-        self._add_building()
-
-    def _add_building(self) -> None:
-        """Add where the arrays go and how they are made."""
-        add = self.add_argument
-        add(
+        self.add_argument(
             "--out",
             type=Path,
             default=Path("data"),
             metavar="DIR",
             help="the data path to write to (default: ./%(default)s)",
         )
+        if builds:
+            self._add_building()
+
+    def _add_building(self) -> None:
+        """Add how the arrays are made."""
+        add = self.add_argument
         add(
             "--no-rotate-z",
             action="store_true",
@@ -86,9 +93,14 @@ def run(options: argparse.Namespace, collect: Callable[[], Collection]) -> None:
         workers=options.workers,
         skip_bad=options.skip_bad,
     )
+    guard(lambda: build(collect(), settings))
+
+
+def guard(work: Callable[[], None]) -> None:
+    """Do the work; expected errors and interruption end in one line and an exit status."""
     try:
         with one_line_errors(), _stopped_like_interrupted():
-            build(collect(), settings)
+            work()
     except KeyboardInterrupt as error:
         print(f"interrupted: {str(error) or 'nothing done yet'}", file=sys.stderr)
         raise SystemExit(_INTERRUPTED) from None

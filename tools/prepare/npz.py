@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dataset.arrays import placeholders
 from dataset.protocols import DATASETS, PARTS, DataSet, split_folder
 from dataset.skeleton import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from tools.prepare.command import Parser, run
@@ -95,9 +96,7 @@ def collect(raw: Path, dataset: DataSet, protocol: str) -> Collection:
     for part in PARTS:
         labels = _labels(raw, f"y_{ENDINGS[part]}", dataset)
         arrays[part] = _coordinates(raw, f"x_{ENDINGS[part]}", len(labels))
-        width = len(str(len(labels) - 1))
-        for row, label in enumerate(labels):
-            name = f"{part}_{row:0{width}}"
+        for name, label in zip(placeholders(part, len(labels)), labels, strict=True):
             recordings.append(Recording(name, raw / name, label, {protocol: part}))
     return Collection(
         replace(dataset, folders={protocol: dataset.folders[protocol]}),
