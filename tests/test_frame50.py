@@ -181,6 +181,9 @@ def checkpoint_of(path: Path, dataset: str) -> str:
         ("pku_part1", "ntu60_frame50", True),
         ("ntu60", "ntu60_frame50", False),
         ("pku_part2", "ntu60", False),
+        ("our_lab", "ntu60", True),
+        ("our_lab", "ntu60_frame50", False),
+        ("", "ntu60_frame50", True),
     ],
 )
 def test_resized_and_recorded_lengths_are_not_mixed(

@@ -169,11 +169,12 @@ class Downstream:
 def _check_frames(arrays: SplitArrays, pretrained: str) -> None:
     """Refuse an encoder that knows clips resized to 50 frames where they were not, and reverse."""
     name = pretrained_on(pretrained)
-    if name not in DATASETS or bool(DATASETS[name].frames) == arrays.resized:
+    resized = name in DATASETS and DATASETS[name].frames is not None  # one's own never are
+    if not name or resized == arrays.resized:
         return
     kinds = {True: "clips resized to 50 frames", False: "clips of recorded length"}
     raise ValueError(
-        f"{pretrained} was pre-trained on {name}, {kinds[not arrays.resized]}; {arrays.path} holds "
+        f"{pretrained} was pre-trained on {name}, {kinds[resized]}; {arrays.path} holds "
         f"{kinds[arrays.resized]}; evaluate on a data set of the same kind"
     )
 

@@ -64,7 +64,8 @@ def build(collection: Collection, settings: Settings) -> None:
         empty = len(by_name) - len(journal.frames) - len(bad.keys() - collection.bad.keys())
         _finish(collection, splits, journal)
     if empty:
-        collection.remarks.append(f"{counted(empty, 'clip')} left out: nothing was recorded in it")
+        remark = f"{counted(empty, 'clip')} left out: nothing was recorded"
+        collection = replace(collection, remarks=[*collection.remarks, remark])
     name_bad_files(bad, collection.item)
     summarise(collection, splits, len(bad), settings.out)
 

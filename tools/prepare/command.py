@@ -87,13 +87,17 @@ def run(options: argparse.Namespace, collect: Callable[[], Collection]) -> None:
         options: what `Parser` has parsed.
         collect: finds the recordings.
     """
-    settings = Settings(
+    guard(lambda: build(collect(), settings(options)))
+
+
+def settings(options: argparse.Namespace) -> Settings:
+    """Return how to build, as `Parser` has parsed it."""
+    return Settings(
         out=options.out,
         rotate_z=not options.no_rotate_z,
         workers=options.workers,
         skip_bad=options.skip_bad,
     )
-    guard(lambda: build(collect(), settings))
 
 
 def guard(work: Callable[[], None]) -> None:

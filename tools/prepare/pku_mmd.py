@@ -19,7 +19,14 @@ import numpy as np
 from dataset.protocols import DATASETS, PARTS, PKU_MMD_PART1, PKU_MMD_PART2, DataSet
 from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from tools.prepare.command import Parser, run
-from tools.prepare.recordings import Collection, EmptyClipError, Recording, counted, state
+from tools.prepare.recordings import (
+    Collection,
+    EmptyClipError,
+    Recording,
+    counted,
+    existing_folder,
+    state,
+)
 
 SKELETONS, LABELS = ("PKU_Skeleton_Renew", "skeleton"), ("Train_Label_PKU_final", "label")
 """What the folders are called."""
@@ -230,9 +237,8 @@ def collect(raw: Path, dataset: DataSet, rows: str = "inclusive", cut: str = "he
 
 def _videos(raw: Path, names: tuple[str, ...]) -> dict[str, Path]:
     """Return the files of the first folder with one of these names, by their own without ending."""
-    if not raw.is_dir():
-        raise FileNotFoundError(f"--raw {raw}: no such folder")
-    folders = [path for name in names for path in sorted(raw.rglob(name)) if path.is_dir()]
+    found = (path for name in names for path in sorted(existing_folder(raw).rglob(name)))
+    folders = [path for path in found if path.is_dir()]
     if not folders:
         raise FileNotFoundError(f"--raw {raw}: no folder {' or '.join(names)} in it")
     files = {path.stem: path for path in sorted(folders[0].iterdir()) if path.suffix in _ENDINGS}

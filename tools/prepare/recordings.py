@@ -73,10 +73,8 @@ def files_under(raw: Path, suffix: str) -> list[Path]:
         FileNotFoundError: when there is no such folder, or no such file in it.
         ValueError: when two files have the same name.
     """
-    if not raw.is_dir():
-        raise FileNotFoundError(f"--raw {raw}: no such folder")
     found: dict[str, Path] = {}
-    for folder, _, names in os.walk(raw, onerror=_raise):
+    for folder, _, names in os.walk(existing_folder(raw), onerror=_raise):
         for name in names:
             if not name.endswith(suffix) or name.startswith("."):
                 continue
@@ -87,6 +85,17 @@ def files_under(raw: Path, suffix: str) -> list[Path]:
     if not found:
         raise FileNotFoundError(f"--raw {raw}: no *{suffix} file in it; name the folder with them")
     return [found[name] for name in sorted(found)]
+
+
+def existing_folder(raw: Path) -> Path:
+    """Return the folder that --raw names.
+
+    Raises:
+        FileNotFoundError: when there is none.
+    """
+    if not raw.is_dir():
+        raise FileNotFoundError(f"--raw {raw}: no such folder")
+    return raw
 
 
 def existing_file(raw: Path) -> Path:
