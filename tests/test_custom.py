@@ -127,6 +127,12 @@ def test_the_data_set_is_known_to_every_script_by_its_data_path(tmp_path):
     assert split_folder(out, "our_lab", "cross_subject") == folder
 
 
+def test_its_folder_is_found_without_options_having_been_read(tmp_path):
+    out = prepare(write(tmp_path / "raw"))
+    assert "our_lab" not in DATASETS
+    assert split_folder(out, "our_lab", "cross_subject").is_dir()
+
+
 def test_an_unknown_data_set_is_answered_with_the_known_ones_ours_among_them(tmp_path, capsys):
     out = prepare(write(tmp_path / "raw"))
     with pytest.raises(SystemExit):

@@ -14,6 +14,7 @@ from dataset.protocols import DATASETS, PARTS
 from tests.other_formats import draw_recordings, frame50_clip, label_of, split_of
 from tests.tiny import write_checkpoint, write_dataset
 from tools.downstream import Downstream
+from tools.prepare import frame50
 from tools.prepare.__main__ import main
 
 PARSED = draw_recordings()
@@ -164,6 +165,14 @@ def test_a_data_set_of_recorded_lengths_is_refused(raw, capsys):
     with pytest.raises(SystemExit):
         prepare(raw, "--dataset", "ntu60")
     assert "invalid choice: 'ntu60'" in capsys.readouterr().err
+
+
+def test_a_failure_leaves_nothing_unfinished(raw, capsys, monkeypatch):
+    def full(arrays, file):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(frame50, "_write_clips", full)
+    assert "No space left on device" in refused(raw, capsys)
 
 
 def checkpoint_of(path: Path, dataset: str) -> str:

@@ -1,6 +1,8 @@
 """CTR-GCN, MAMP and STARS files: the same arrays without names, and every refusal."""
 
+import io
 import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from tests.raw_ntu import awkward_frames, skeleton_text
 from tools.prepare import ntu
 from tools.prepare.__main__ import main
 from tools.prepare.recordings import Recording
+from tools.prepare.zipped import ZippedArray
 
 PARSED = draw_recordings()
 
@@ -195,3 +198,35 @@ def test_a_damaged_file_is_refused(tmp_path, capsys, content):
 )
 def test_the_protocol_must_be_one_of_the_data_set(tmp_path, capsys, arguments, fault):
     assert fault in refused(tmp_path, GOOD, capsys, *arguments)
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_an_array_that_is_cut_short_is_refused(tmp_path, capsys, kind):
+    path = tmp_path / "NTU60_CV.npz"
+    with zipfile.ZipFile(path, "w", kind) as archive:
+        for key, value in GOOD.items():
+            buffer = io.BytesIO()
+            np.save(buffer, value)
+            content = buffer.getvalue()
+            archive.writestr(f"{key}.npy", content[:-600] if key == "x_test" else content)
+    with pytest.raises(SystemExit):
+        main(["npz", "--raw", str(path), "--protocol", "cross_view"])
+    assert "is not a whole .npz file (x_test is cut short)" in capsys.readouterr().err
+
+
+def test_another_file_of_the_same_name_is_another_preparation(tmp_path, capsys, monkeypatch):
+    count = iter(range(100))
+    row = ZippedArray.row
+
+    def stopping(self, index):
+        if len(self.shape) == 3 and next(count) == 15:
+            raise KeyboardInterrupt
+        return row(self, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ZippedArray, "row", stopping)
+        with pytest.raises(SystemExit):
+            prepare(tmp_path, GOOD, "--protocol", "cross_view")
+    assert list((tmp_path / "data").rglob("*.partial"))
+    prepare(tmp_path, changed("x_test", GOOD["x_test"] + 1), "--protocol", "cross_view")
+    assert "with other recordings or options is discarded" in capsys.readouterr().out

@@ -72,6 +72,27 @@ def test_joints_and_clips_that_were_not_recorded_do_not_change_it():
     assert origin.origin(clips, np.full(len(clips), 300)) == origin.PUBLISHED
 
 
+def test_a_few_odd_frames_do_not_change_it():
+    clips = published()
+    clips[:, :, :20:3, 1, 0] = 0.1
+    assert origin.origin(clips, np.full(len(clips), 60)) == origin.PUBLISHED
+
+
+def test_what_lies_behind_the_recorded_frames_is_not_looked_at():
+    clips = published()
+    lengths = np.array([parsed.shape[1] for parsed in PARSED.values()])
+    for clip, length in zip(clips, lengths, strict=True):
+        clip[:, length:] = 1
+    assert origin.origin(clips, lengths) == origin.PUBLISHED
+
+
+def test_frames_without_anybody_do_not_speak_for_an_origin():
+    clips = raw()
+    clips[:, :, 1::2] = 0
+    clips[:, :, 20:] = 0
+    assert origin.origin(clips, np.full(len(clips), 300)) == origin.RAW
+
+
 @pytest.mark.parametrize(
     ("clips", "named"),
     [

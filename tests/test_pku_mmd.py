@@ -125,6 +125,27 @@ def test_a_clip_that_outlasts_its_video_ends_with_it(raw):
     assert found["0002-L_000"][1] == length
 
 
+def test_the_middle_is_that_of_the_frames_that_are_there(raw):
+    body = upright_body(np.random.default_rng(9), 350)
+    clip = np.stack([body, np.zeros_like(body)], axis=-1).transpose(2, 0, 1, 3)
+    text, ((start, _),) = video_text({"long": clip.astype(np.float32)}, gap=0)
+    (raw / "skeleton" / "0002-L.txt").write_text(text)
+    (raw / "label" / "0002-L.txt").write_text(f"5,{start},2000,2\n")
+    found = clips_of(prepare(raw, "--cut", "centre"), "pku_mmd_part1", "cross_view")["0002-L_000"]
+    assert np.abs(found[0] - normalise_plain(clip[:, 25:325].astype(np.float32))).max() < 2e-5
+
+
+def test_bad_clips_that_are_skipped_are_not_counted_as_empty(raw, capsys):
+    path = raw / "skeleton" / "0003-M.txt"
+    lines = path.read_text().splitlines(keepends=True)
+    lines[7] = "1 2 3\n"
+    path.write_text("".join(lines))
+    prepare(raw, "--skip-bad")
+    printed = capsys.readouterr().out
+    assert "1 bad clip skipped" in printed
+    assert "left out" not in printed
+
+
 def test_one_split_file_is_enough(raw, capsys):
     (raw / "Split" / "cross-view.txt").unlink()
     out = prepare(raw)

@@ -1,5 +1,6 @@
 """PYSKL and MMAction2 pickles: the same arrays up to float16, and every refusal."""
 
+import codecs
 import os
 import pickle
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.other_formats import (
     write_ntu,
     write_pickle,
 )
+from tools.prepare import build
 from tools.prepare.__main__ import main
 from tools.prepare.pickles import load_plain
 
@@ -97,6 +99,7 @@ class Malicious:
         (Malicious(eval, "1"), "builtins.eval"),
         (Malicious(np.load, "x.npy"), "numpy.load"),
         (Path("x"), "pathlib"),
+        (Malicious(codecs.encode, "x", "rot13"), "it holds bytes as rot13; only plain"),
         (pickle.PickleBuffer, "pickle.PickleBuffer"),
     ],
 )
@@ -238,6 +241,19 @@ def test_a_file_that_is_not_there_and_another_data_set_are_refused(tmp_path, cap
     assert capsys.readouterr().err == f"error: --raw {tmp_path / 'none.pkl'}: no such file\n"
     errors = refused(tmp_path, pyskl_content(PARSED), capsys, "--dataset", "ntu120")
     assert "has xview_train, xview_val, which ntu120 has not; it has xsub, xset" in errors
+
+
+def test_the_pickle_stays_in_the_process_that_read_it(tmp_path, monkeypatch):
+    workers = []
+    in_processes = build.in_processes
+
+    def noting(work, tasks, number):
+        workers.append(number)
+        return in_processes(work, tasks, number)
+
+    monkeypatch.setattr(build, "in_processes", noting)
+    prepare(tmp_path, pyskl_content(PARSED), "-j", "4")
+    assert workers == [1]
 
 
 def test_help_says_what_is_lost(capsys):

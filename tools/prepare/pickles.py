@@ -34,7 +34,9 @@ def load_plain(path: Path) -> object:
 def _bytes(text: str, encoding: str) -> bytes:
     """Stand for codecs.encode, by which pickles before version 3 hold bytes."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it holds bytes as {encoding}")
+        raise pickle.UnpicklingError(
+            f"it holds bytes as {encoding}; only plain values and NumPy arrays are admitted"
+        )
     return text.encode("latin1")
 
 

@@ -45,6 +45,8 @@ class ZippedArray:
         if by_column and len(self.shape) > 1:
             raise ValueError(f"{path}: {key} is stored column by column; save a C-ordered copy")
         self._row_size = self.dtype.itemsize * math.prod(self.shape[1:])
+        if info.file_size != self._header + self._row_size * self.shape[0]:
+            raise ValueError(f"{path} is not a whole .npz file ({key} is cut short)")
         self._stream: IO[bytes] | None = None
         self._next = 0
 
