@@ -6,22 +6,26 @@ Axes: N clips, C=3 coordinates (metres), T frames, V=25 joints, M=2 bodies.
     {part}_num_frame.npy    int64 (N,), frames that were recorded; behind them the clip repeats
     {part}_label.pkl        pickle of (list of N file names, list of N classes from 0 on)
 
-The PKU-MMD splits have {part}_position.npy (N, 3, 50, 25, 2) instead, and no frame counts: every
-clip counts all its frames. While a part is being written its files end in ".partial".
+Splits of the kind frame50 have {part}_position.npy (N, 3, 50, 25, 2) instead, and no frame counts:
+every clip counts all its frames. Their labels may be {part}_label.npy, without names. While a part
+is being written its files end in ".partial".
 """
 
 import io
 import os
 import pickle
+import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from dataset.origin import FRAME50, PUBLISHED, origin
 from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 
 PARTIAL = ".partial"
+_FIXED = "_position.npy"
 _ROW_SIZE = 4 * NUM_COORDINATES * MAX_FRAMES * NUM_JOINTS * NUM_BODIES  # bytes of one clip
 
 
@@ -43,6 +47,11 @@ class SplitArrays:
     labels: np.ndarray
     names: list[str]
 
+    @property
+    def resized(self) -> bool:
+        """Whether all clips were resized to one number of frames, as frame50 does."""
+        return self.path.name.endswith(_FIXED)
+
 
 @dataclass(frozen=True)
 class SplitFiles:
@@ -63,19 +72,21 @@ class SplitFiles:
         )
 
 
-def load_arrays(folder: Path | str, part: str) -> SplitArrays:
+def load_arrays(folder: Path | str, part: str, labels: Path | None = None) -> SplitArrays:
     """Read one part of a split; the coordinates stay on disk.
 
     Args:
         folder: the folder of the protocol, as dataset.protocols.split_folder names it.
         part: "train" or "val".
+        labels: a label file that lies elsewhere.
 
     Raises:
         FileNotFoundError: when the part, or one of its files, is not there.
-        ValueError: when a file is damaged or the files do not belong together.
+        ValueError: when a file is damaged, the files do not belong together, or the clips were
+            prepared in another way than the published one.
     """
     files = SplitFiles.of(folder, part)
-    fixed = Path(folder) / f"{part}_position.npy"
+    fixed = Path(folder) / f"{part}{_FIXED}"
     if files.data.is_file() or not fixed.is_file():
         data = _coordinates(files.data)
         num_frames = _frame_counts(files.num_frames, data)
@@ -83,13 +94,58 @@ def load_arrays(folder: Path | str, part: str) -> SplitArrays:
         files = SplitFiles(fixed, files.num_frames, files.labels)
         data = _coordinates(fixed)
         num_frames = np.full(len(data), data.shape[2], dtype=np.int64)
-    names, labels = load_labels(files.labels)
+    files = replace(files, labels=labels or files.labels)
+    names, classes = _names_and_labels(files, part)
     if len(names) != len(data):
         raise ValueError(
             f"{files.labels} names {len(names)} clips, {files.data.name} holds {len(data)}; "
             "prepare the data set again"
         )
-    return SplitArrays(files.data, data, num_frames, np.array(labels, dtype=np.int64), names)
+    _check_origin(files.data, data, num_frames)
+    return SplitArrays(files.data, data, num_frames, np.array(classes, dtype=np.int64), names)
+
+
+def _check_origin(path: Path, data: np.ndarray, num_frames: np.ndarray) -> None:
+    """Refuse clips that were not prepared as published; of resized ones, whose ways vary, warn."""
+    found = origin(data, num_frames)
+    if path.name.endswith(_FIXED):
+        if found and found != FRAME50:
+            print(f"warning: {path}: its origin is {found}; expected: {FRAME50}", file=sys.stderr)
+    elif found and found != PUBLISHED:
+        raise ValueError(
+            f"{path}: its origin is {found}, not {PUBLISHED}; "
+            "bring it to that with python -m tools.prepare FORMAT"
+        )
+
+
+def _names_and_labels(files: SplitFiles, part: str) -> tuple[list[str], list[int]]:
+    """Read names and classes; of resized clips without names, number them."""
+    array = files.data.with_name(f"{part}_label.npy")
+    if files.labels.is_file() or not (files.data.name.endswith(_FIXED) and array.is_file()):
+        return load_labels(files.labels)
+    labels = load_label_array(array)
+    return placeholders(part, len(labels)), labels
+
+
+def placeholders(part: str, clips: int) -> list[str]:
+    """Name clips that have no names: train_000 and so on, sorted as they come."""
+    width = len(str(clips - 1))
+    return [f"{part}_{row:0{width}}" for row in range(clips)]
+
+
+def load_label_array(path: Path) -> list[int]:
+    """Read the classes of one part from a .npy file, (N,) or (N, 1) integers from 0 on.
+
+    Raises:
+        FileNotFoundError: when the file is not there.
+        ValueError: when it holds anything else.
+    """
+    labels = _map(path)
+    if labels.ndim not in (1, 2) or labels.size != len(labels):
+        raise ValueError(f"{path} has shape {labels.shape}, not (N,) or (N, 1)")
+    if labels.dtype.kind not in "iu" or (labels < 0).any():
+        raise ValueError(f"{path} holds what is not an integer from 0 on")
+    return labels.reshape(-1).tolist()
 
 
 def load_labels(path: Path) -> tuple[list[str], list[int]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-from dataset.protocols import DATASETS, STREAMS
+from dataset.protocols import DATASETS, STREAMS, register
 
 ENCODERS = ("GRU", "LSTM", "Transformer")
 MAX_GRANULARITY = 6
@@ -44,6 +44,7 @@ class Parser(argparse.ArgumentParser):
             formatter_class=_Help,
             add_help=False,
         )
+        self.dataset_flag = ""  # what a script calls its data set
         self.add_argument_group("help").add_argument(
             "-h", "--help", action="help", help="show this help and leave"
         )
@@ -191,15 +192,16 @@ def any_text(text: str) -> str:
 def add_data(parser: Parser, dataset_flag: str, stream_flag: str) -> None:
     """Add the options that say which clips to read; the flags' names differ by script."""
     group = parser.add_argument_group("data")
-    protocols = dict.fromkeys(name for known in DATASETS.values() for name in known.folders)
+    parser.dataset_flag = dataset_flag
 
     def _add_name(flag: str, dest: str, names: Sequence[str], default: str, meaning: str) -> None:
         meaning = f"{meaning}: {' | '.join(names)}"
-        takes = one_of(tuple(names))
+        takes = one_of(STREAMS) if dest == "stream" else any_text  # check_data knows the others
         add(group, flag, takes=takes, metavar="NAME", default=default, text=meaning, dest=dest)
 
-    _add_name(dataset_flag, "dataset", tuple(DATASETS), "ntu60", "data set")
-    _add_name("--protocol", "protocol", tuple(protocols), "cross_view", "split of the data set")
+    own = "one of your own by its name"
+    _add_name(dataset_flag, "dataset", (*DATASETS, own), "ntu60", "data set")
+    _add_name("--protocol", "protocol", _protocols(), "cross_view", "split of the data set")
     _add_name(stream_flag, "stream", STREAMS, "joint", "what is read off the skeleton")
     add(
         group,
@@ -210,6 +212,11 @@ def add_data(parser: Parser, dataset_flag: str, stream_flag: str) -> None:
         text="folder of the prepared data sets",
         shown="./data",
     )
+
+
+def _protocols() -> tuple[str, ...]:
+    """Return the protocols of all data sets."""
+    return tuple(dict.fromkeys(name for known in DATASETS.values() for name in known.folders))
 
 
 def add_pretrained(parser: Parser) -> None:
@@ -376,7 +383,16 @@ def add_runtime(parser: Parser, print_freq_meaning: str) -> None:
 
 
 def check_data(parser: Parser, options: argparse.Namespace) -> None:
-    """Refuse a protocol that the data set does not have."""
+    """Refuse an unknown data set, one's own included, and a protocol that it does not have."""
+    try:
+        register(options.data_path)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    if options.dataset not in DATASETS:
+        names = ", ".join(DATASETS)
+        parser.error(f"{parser.dataset_flag} {options.dataset}: known are {names}")
+    if options.protocol not in _protocols():
+        parser.error(f"--protocol {options.protocol}: known are {', '.join(_protocols())}")
     known = DATASETS[options.dataset].folders
     if options.protocol not in known:
         parser.error(f"--protocol {options.protocol}: {options.dataset} has {', '.join(known)}")

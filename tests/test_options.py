@@ -282,7 +282,10 @@ def test_a_protocol_of_another_data_set_is_answered_with_those_that_fit(capsys):
     assert said == "error: --protocol cross_view: ntu120 has cross_subject, cross_setup"
 
 
-NAMES = "ntu60, ntu120, pku_part1, pku_part2, utd_mhad"
+NAMES = (
+    "ntu60, ntu120, pku_part1, pku_part2, pku_mmd_part1, pku_mmd_part2, utd_mhad, ntu60_frame50, "
+    "ntu120_frame50"
+)
 FAULTS = [
     ("pretraining", "--pre-dataset ntu61", f"--pre-dataset ntu61: known are {NAMES}"),
     ("retrieval", "--finetune-dataset x", f"--finetune-dataset x: known are {NAMES}"),

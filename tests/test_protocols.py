@@ -20,13 +20,23 @@ def test_folders_are_the_published_ones():
         "data/NTU-RGB-D-120-AGCN/xsetup",
         "data/pku_part1_frame50/xsub",
         "data/pku_part2_frame50/xsub",
+        "data/NTU60_frame50/xsub",
+        "data/NTU60_frame50/xview",
+        "data/NTU120_frame50/xsub",
+        "data/NTU120_frame50/xsetup",
+        "data/PKU-MMD-v1-AGCN/xsub",
+        "data/PKU-MMD-v1-AGCN/xview",
+        "data/PKU-MMD-v2-AGCN/xsub",
+        "data/PKU-MMD-v2-AGCN/xview",
         "data/UTD-MHAD/xsub",
     }
 
 
 def test_classes_are_the_published_ones():
     classes = {name: dataset.classes for name, dataset in DATASETS.items()}
-    assert classes == {"ntu60": 60, "ntu120": 120, "pku_part1": 51, "pku_part2": 51, "utd_mhad": 27}
+    pku = dict.fromkeys(("pku_part1", "pku_part2", "pku_mmd_part1", "pku_mmd_part2"), 51)
+    resized = {"ntu60_frame50": 60, "ntu120_frame50": 120}
+    assert classes == {"ntu60": 60, "ntu120": 120, "utd_mhad": 27} | pku | resized
     assert STREAMS == ("joint", "motion", "bone")
 
 
@@ -54,6 +64,16 @@ def test_rules_train_on_the_published_subjects_cameras_and_setups():
     assert sum(training("ntu120", "cross_subject")[20:]) == 2436
     assert training("ntu120", "cross_setup") == list(range(2, 33, 2))
     assert training("utd_mhad", "cross_subject") == [1, 3, 5, 7]
+
+
+def test_resized_data_sets_are_marked():
+    frames = {name: dataset.frames for name, dataset in DATASETS.items() if dataset.frames}
+    resized = ("pku_part1", "pku_part2", "ntu60_frame50", "ntu120_frame50")
+    assert frames == dict.fromkeys(resized, 50)
+
+
+def test_every_data_set_has_a_source_and_a_note_on_its_licence():
+    assert all(dataset.source and "unknown" not in dataset.licence for dataset in DATASETS.values())
 
 
 def test_every_rule_belongs_to_a_protocol_and_every_protocol_of_raw_data_has_one():

@@ -81,5 +81,6 @@ def _clip(label: int, length: int, two: bool, generator: np.random.Generator) ->
     body += generator.normal(0, 0.01, size=body.shape)
     other = np.tile(rest[:, None] + 0.5, (1, length, 1)) if two else np.zeros_like(body)
     clip = np.stack([body, other], axis=-1)  # (3, T, 25, 2)
+    clip[..., : 1 + two] -= clip[:, :, 1:2, :1]  # the origin where the published preparation has it
     repeats = -(-MAX_FRAMES // length)
     return np.tile(clip, (1, repeats, 1, 1))[:, :MAX_FRAMES].astype(np.float32)

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dataset.arrays import load_arrays
+from dataset.arrays import SplitArrays, load_arrays
 from dataset.batches import PackedSplit
 from dataset.protocols import DATASETS
 from moco import EncoderConfig, HiCo
 from tools.checkpoint import RANDOM, fingerprint, load_encoder, provenance
 from tools.features import extract
-from tools.results import VERSION
+from tools.results import VERSION, Json
 from tools.runtime import machine, pick_device, seed_everything
 
 
@@ -78,12 +78,13 @@ class Downstream:
         config = EncoderConfig(**shape)
         model = load_encoder(pretrained, random_config=config, seed=seed, report=report)
         _check_features(model.config, pretrained)
-        train, test = (
-            PackedSplit.from_arrays(load_arrays(folder, part), place) for part in ("train", "val")
-        )
+        source = provenance(pretrained)
+        parts = [load_arrays(folder, part) for part in ("train", "val")]
+        for arrays in parts:
+            _check_frames(arrays, source)
+        train, test = (PackedSplit.from_arrays(arrays, place) for arrays in parts)
         report(f"{folder}: {len(train)} training and {len(test)} test clips")
         report(f"on {place}, seed {seed}")
-        source = provenance(pretrained)
         return cls(pretrained, model.to(place), train, test, stream, seed, report, source)
 
     @property
@@ -206,6 +207,20 @@ class Downstream:
         seconds = time.perf_counter() - start
         self.report(f"features of {part}: {len(features)} x {features.shape[1]} in {seconds:.1f} s")
         return features
+
+
+def _check_frames(arrays: SplitArrays, source: Json) -> None:
+    """Refuse an encoder that knows clips resized to 50 frames where they were not, and reverse."""
+    data = source["data"]  # None for a random encoder and a published checkpoint
+    name = str(data.get("dataset", "")) if isinstance(data, dict) else ""
+    resized = name in DATASETS and DATASETS[name].frames is not None  # one's own never are
+    if not name or resized == arrays.resized:
+        return
+    kinds = {True: "clips resized to 50 frames", False: "clips of recorded length"}
+    raise ValueError(
+        f"{source['path']} was pre-trained on {name}, {kinds[resized]}; {arrays.path} holds "
+        f"{kinds[arrays.resized]}; evaluate on a data set of the same kind"
+    )
 
 
 def _check_features(config: EncoderConfig, pretrained: str) -> None:

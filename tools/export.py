@@ -123,8 +123,8 @@ def parser() -> Parser:
     add("--projections", action="store_true", help=text)
     add("--part", nargs="+", choices=list(PARTS), default=list(PARTS), metavar="PART",
         help="train | val (default: both)")  # fmt: skip
-    add("--dataset", "--finetune-dataset", choices=list(DATASETS), default="ntu60",
-        metavar="NAME", help=f"{' | '.join(DATASETS)} (default: %(default)s)")  # fmt: skip
+    text = f"{' | '.join(DATASETS)}, or one's own (default: %(default)s)"
+    add("--dataset", "--finetune-dataset", default="ntu60", metavar="NAME", help=text)
     text = "split of the data set (default: %(default)s)"
     add("--protocol", default="cross_view", metavar="NAME", help=text)
     add("--stream", "--finetune-skeleton-representation", choices=STREAMS, default="joint",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dataset.arrays import PARTIAL, publish
 from tools.prepare.journal import Journal
-from tools.prepare.recordings import Collection, counted
+from tools.prepare.recordings import Collection, counted, state
 from tools.prepare.report import name_bad_files, progress, summarise
 from tools.prepare.splits import Split, places, plan
 from tools.prepare.work import Task, Work
@@ -52,7 +52,7 @@ def build(collection: Collection, settings: Settings) -> None:
         KeyboardInterrupt: when interrupted; the same call goes on from there.
     """
     if collection.bad and not settings.skip_bad:
-        raise _refusal(collection.bad)
+        raise _refusal(collection.bad, collection.item)
     by_name = sorted(collection.recordings, key=lambda recording: recording.name)
     collection = replace(collection, recordings=by_name)
     splits = plan(collection.dataset, by_name, settings.out)
@@ -60,17 +60,21 @@ def build(collection: Collection, settings: Settings) -> None:
     with _unfinished(collection, splits, settings) as journal:
         bad = collection.bad | _prepare(collection, splits, settings, journal)
         if bad and not settings.skip_bad:
-            raise _refusal(bad)
+            raise _refusal(bad, collection.item)
+        empty = len(by_name) - len(journal.frames) - len(bad.keys() - collection.bad.keys())
         _finish(collection, splits, journal)
-    name_bad_files(bad)
+    if empty:
+        remark = f"{counted(empty, 'clip')} left out: nothing was recorded"
+        collection = replace(collection, remarks=[*collection.remarks, remark])
+    name_bad_files(bad, collection.item)
     summarise(collection, splits, len(bad), settings.out)
 
 
-def _refusal(bad: Mapping[Path, str]) -> ValueError:
+def _refusal(bad: Mapping[Path, str], item: str) -> ValueError:
     """Name the bad files, a line each, and return the error to end with."""
-    name_bad_files(bad)
+    name_bad_files(bad, item)
     return ValueError(
-        f"{counted(len(bad), 'bad file')}, nothing written; mend or remove them, or leave them "
+        f"{counted(len(bad), f'bad {item}')}, nothing written; mend or remove them, or leave them "
         "out with --skip-bad"
     )
 
@@ -116,19 +120,12 @@ def _unfinished(
 
 def _key(collection: Collection, rotate_z: bool) -> str:
     """Return a text that stands for exactly these recordings, as they are now, and the options."""
-    digest = hashlib.sha256(json.dumps([_VERSION, collection.dataset.name, rotate_z]).encode())
+    options = [_VERSION, collection.dataset.name, rotate_z, collection.settings]
+    digest = hashlib.sha256(json.dumps(options).encode())
     for one in collection.recordings:
-        content = (one.name, one.label, sorted(one.parts.items()), _state(one.path))
+        content = (one.name, one.label, sorted(one.parts.items()), state(one.path))
         digest.update(json.dumps(content).encode())
     return digest.hexdigest()
-
-
-def _state(path: Path) -> tuple[int, int]:
-    """Return size and time of the last change of a file; zeros when they are not to be known."""
-    with suppress(OSError):
-        status = path.stat()
-        return status.st_size, status.st_mtime_ns
-    return 0, 0
 
 
 def _begin(journal: Journal) -> None:
@@ -153,7 +150,7 @@ def _prepare(
         if index not in journal.frames
     ]
     work = Work(collection.read, settings.rotate_z)
-    workers = max(1, min(settings.workers, len(tasks)))
+    workers = 1 if collection.in_one_process else max(1, min(settings.workers, len(tasks)))
     bad = {}
     with (
         progress(collection.dataset.name, len(recordings), len(journal.frames)) as bar,
@@ -162,7 +159,7 @@ def _prepare(
         for outcome in outcomes:
             if outcome.fault:
                 bad[recordings[outcome.index].path] = outcome.fault
-            else:
+            elif not outcome.empty:
                 journal.add(outcome.index, outcome.num_frames)
             bar.update()
     journal.save()

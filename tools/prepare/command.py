@@ -4,7 +4,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -13,6 +13,7 @@ from tools.errors import one_line_errors
 from tools.prepare.build import Settings, build
 from tools.prepare.recordings import Collection
 
+DIRECTORY = "folder of the raw recordings"
 _INTERRUPTED = 130
 """Exit status after SIGINT, as shells have it."""
 
@@ -20,25 +21,44 @@ _INTERRUPTED = 130
 class Parser(argparse.ArgumentParser):
     """A parser of `python -m tools.prepare FORMAT` that reports a fault in one line."""
 
-    def __init__(self, form: str, description: str) -> None:
+    def __init__(
+        self,
+        form: str,
+        description: str,
+        raw: str = DIRECTORY,
+        loses: Sequence[str] = (),
+        builds: bool = True,
+    ) -> None:
         """Add the shared options.
 
         Args:
             form: the name of the format.
             description: what the command does, for --help.
+            raw: what --raw names; begins with "folder" where it is one.
+            loses: what no conversion of this format brings back, a line each.
+            builds: whether clips are normalised, so that the options of that have a meaning.
         """
         super().__init__(
-            prog=f"python -m tools.prepare {form}", description=description, allow_abbrev=False
+            prog=f"python -m tools.prepare {form}",
+            description=description,
+            epilog=f"Lost by this format: {'; '.join(loses)}." if loses else None,
+            allow_abbrev=False,
         )
-        add = self.add_argument
-        add("--raw", type=Path, required=True, metavar="DIR", help="folder of the raw recordings")
-        add(
+        place = "DIR" if raw.startswith("folder") else "FILE"
+        self.add_argument("--raw", type=Path, required=True, metavar=place, help=raw)
+        self.add_argument(
             "--out",
             type=Path,
             default=Path("data"),
             metavar="DIR",
             help="the data path to write to (default: ./%(default)s)",
         )
+        if builds:
+            self._add_building()
+
+    def _add_building(self) -> None:
+        """Add how the arrays are made."""
+        add = self.add_argument
         add(
             "--no-rotate-z",
             action="store_true",
@@ -67,15 +87,24 @@ def run(options: argparse.Namespace, collect: Callable[[], Collection]) -> None:
         options: what `Parser` has parsed.
         collect: finds the recordings.
     """
-    settings = Settings(
+    guard(lambda: build(collect(), settings(options)))
+
+
+def settings(options: argparse.Namespace) -> Settings:
+    """Return how to build, as `Parser` has parsed it."""
+    return Settings(
         out=options.out,
         rotate_z=not options.no_rotate_z,
         workers=options.workers,
         skip_bad=options.skip_bad,
     )
+
+
+def guard(work: Callable[[], None]) -> None:
+    """Do the work; expected errors and interruption end in one line and an exit status."""
     try:
         with one_line_errors(), _stopped_like_interrupted():
-            build(collect(), settings)
+            work()
     except KeyboardInterrupt as error:
         print(f"interrupted: {str(error) or 'nothing done yet'}", file=sys.stderr)
         raise SystemExit(_INTERRUPTED) from None

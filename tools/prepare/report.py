@@ -23,10 +23,10 @@ def progress(title: str, total: int, done: int) -> tqdm:
     return tqdm(desc=title, total=total, initial=done, unit="clip", mininterval=seconds)
 
 
-def name_bad_files(bad: Mapping[Path, str]) -> None:
-    """Print each bad file and what is wrong with it on stderr, sorted by name."""
+def name_bad_files(bad: Mapping[Path, str], item: str) -> None:
+    """Print each bad file or clip and what is wrong with it on stderr, sorted by name."""
     for path, fault in sorted(bad.items(), key=lambda item: item[0].name):
-        print(f"bad file {path}: {fault}", file=sys.stderr)
+        print(f"bad {item} {path}: {fault}", file=sys.stderr)
 
 
 def summarise(collection: Collection, splits: Sequence[Split], skipped: int, out: Path) -> None:
@@ -42,14 +42,18 @@ def summarise(collection: Collection, splits: Sequence[Split], skipped: int, out
     print(f"{dataset.title} in {out}:")
     for protocol, folder in dataset.folders.items():
         counts = {split.part: len(split.indices) for split in splits if split.protocol == protocol}
-        published = dataset.rules[protocol].counts
-        print(f"  {folder}: {_parts(counts)}; published: {_parts(published)}")
-        if counts != published:
+        rule = dataset.rules.get(protocol)
+        published = rule.counts if rule else None
+        beside = f"; published: {_parts(published)}" if published else ""
+        print(f"  {folder}: {_parts(counts)}{beside}")
+        if published and counts != published:
             print(f"warning: {protocol} does not have the published number of clips")
     for remark in collection.remarks:
         print(f"  {remark}")
     if skipped:
-        print(f"  {counted(skipped, 'bad file')} skipped")
+        print(f"  {counted(skipped, f'bad {collection.item}')} skipped")
+    for loss in collection.loses:
+        print(f"  lost: {loss}")
 
 
 def _parts(counts: Mapping[str, int]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset.arrays import SplitWriter
-from dataset.protocols import PARTS, DataSet, split_folder
+from dataset.protocols import PARTS, DataSet
 from tools.prepare.recordings import Recording
 
 
@@ -54,7 +54,7 @@ def plan(dataset: DataSet, recordings: Sequence[Recording], out: Path) -> list[S
     """
     splits = []
     for protocol in dataset.folders:
-        folder = split_folder(out, dataset.name, protocol)
+        folder = out / dataset.folders[protocol]
         for part in PARTS:
             indices = [
                 index

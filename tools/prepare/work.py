@@ -11,7 +11,7 @@ import numpy as np
 from dataset.arrays import SplitWriter
 from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from tools.prepare.normalise import normalise
-from tools.prepare.recordings import Recording
+from tools.prepare.recordings import EmptyClipError, Recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: the recorded frames, or what is wrong with the file."""
+    """What became of a task: the recorded frames, what is wrong with the file, or nothing."""
 
     index: int
     num_frames: int
     fault: str = ""
+    empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Work:
         try:
             parsed = self.read(task.recording)
             check(parsed)
+        except EmptyClipError:
+            return Outcome(task.index, 0, empty=True)
         except (ValueError, OSError) as error:
             return Outcome(task.index, 0, " ".join(str(error).split()))
         clip = normalise(parsed, self.rotate_z)

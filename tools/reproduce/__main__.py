@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+from dataset.protocols import register
 from tools.errors import one_line_errors
 from tools.reproduce.cells import Selection, expand
 from tools.reproduce.command import EXTRAS, joined, parser, selection
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser().parse(joined(argv))
     command = shlex.join(["python", "-m", "tools.reproduce", *argv])
     with one_line_errors():
+        register(options.data_path)
         chosen = selection(options)
         extras = {name: getattr(options, name) for name in EXTRAS}
         check_extras(extras)

@@ -63,7 +63,7 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--subsets", type=_count, default=5, metavar="N", help="semi: draws of a share (5)"
     )
-    targets = ("pku_part2:cross_subject",)
+    targets = ("pku_mmd_part2:cross_subject",)  # normalised as the sources are, unlike frame50
     _add("--transfer-to", targets, "transfer: what is scored", metavar="DATA_SET:PROTOCOL")
 
 
