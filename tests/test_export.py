@@ -101,7 +101,7 @@ FAULTS = [
     ("--output f.npy", "--output f.npy: the name must end in .npz; see "),
     ("--batch-size 0", "--batch-size 0: needs a whole number, 1 or more; see "),
     ("--level limb", "argument --level: invalid choice: 'limb'"),
-    ("--dataset ntu61", "argument --dataset/--finetune-dataset: invalid choice: 'ntu61'"),
+    ("--dataset ntu61", "data set ntu61 is not known; known are ntu60, "),
     ("--protocol cross_setup", "--protocol cross_setup: ntu60 has cross_view, cross_subject"),
     ("--pretrained gone.tar", "no checkpoint at gone.tar"),
     ("--pretrained random --projections", "--projections: a random encoder has no trained heads"),

@@ -360,8 +360,10 @@ def test_a_recording_that_cannot_be_compared_is_an_error(refuse, prepared, path,
     clip.write_text(text)
     short = tmp_path / "short" / "pku_part1_frame50" / "xsub"
     short.mkdir(parents=True)
+    clips = np.ones((2, 3, 50, 25, 2), dtype=np.float32)
+    clips[:, :, :, 20] = 0  # where 50-frame data has its origin
     for part in ("train", "val"):
-        np.save(short / f"{part}_position.npy", np.ones((2, 3, 50, 25, 2), dtype=np.float32))
+        np.save(short / f"{part}_position.npy", clips)
         (short / f"{part}_label.pkl").write_bytes(pickle.dumps((["a", "b"], [0, 1])))
     other = ("--data-path", tmp_path / "short", "--finetune-dataset", "pku_part1")
     said = refuse(*given, *other, "--protocol", "cross_subject")
