@@ -1,6 +1,5 @@
 """Checkpoints: whole or not at all, and nothing doubtful is ever scored."""
 
-
 import pytest
 import torch
 
