@@ -44,22 +44,6 @@ def run(data, tmp_path, monkeypatch, capsys):
 
 
 @pytest.fixture
-def refuse(run, capsys):
-    """Run the script, which must refuse; returns its one line."""
-
-    def _refuse(*arguments):
-        with pytest.raises(SystemExit) as stopped:
-            run(*arguments)
-        out, err = capsys.readouterr()
-        assert stopped.value.code == 2
-        assert err.count("\n") == 1
-        assert "top-1" not in out  # an error, never a score
-        return err.strip()
-
-    return _refuse
-
-
-@pytest.fixture
 def path(tmp_path):
     target = tmp_path / "trained" / "checkpoint_0450.pth.tar"
     write_checkpoint(target)

@@ -6,7 +6,6 @@ names, so the published scripts read ours. Ours add `config`, `contrast`, `data`
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from torch import nn
 
 from moco import EncoderConfig, HiCo
 from moco.published import from_published, optimizer_parameters, to_published
+from tools.results import write_whole
 
 Payload = dict[str, Any]
 RANDOM = "random"
@@ -31,17 +31,7 @@ def save_whole(payload: Payload, path: Path | str) -> None:
         payload: plain values and tensors.
         path: its folder is made if need be.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(payload, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(Path(path), lambda file: torch.save(payload, file))
 
 
 def find(path: Path | str, report: Callable[[str], None] = print) -> Path:

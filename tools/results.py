@@ -52,6 +52,8 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     try:
         with temporary.open("wb") as file:
             write(file)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
