@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from moco.encoder import EncoderConfig, Features
+from moco.config import EncoderConfig
+from moco.encoder import Features
 
 LEVELS = ("clip", "part", "temporal", "spatial", "instance")
 Item = TypeVar("Item")

@@ -7,7 +7,8 @@ One training step, in the published order:
 import torch
 from torch import Tensor, nn
 
-from moco.encoder import EncoderConfig, Features, HierarchicalEncoder, Views
+from moco.config import EncoderConfig
+from moco.encoder import Features, HierarchicalEncoder, Views
 from moco.heads import LEVELS, Heads, Levels, xavier_matrices
 from moco.loss import Losses, compare, hierarchical_contrast
 from moco.momentum import frozen_copy, move_towards

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from moco.encoder import EncoderConfig
+from moco.config import EncoderConfig
 from moco.hico import HiCo
 
 _QUEUES = {"clip": "c", "part": "p", "temporal": "t", "spatial": "s", "instance": "i"}

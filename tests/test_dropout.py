@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from moco.dropout import STEPS, dropout, scaled_mask
-from moco.encoder import SelfAttention
+from moco.transformer import SelfAttention
 
 
 def test_elements_fall_alone_and_with_the_given_chance():

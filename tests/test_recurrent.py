@@ -1,0 +1,96 @@
+"""The recurrent encoder: our GRU against PyTorch's, levels together against levels apart."""
+
+import pytest
+import torch
+from torch import nn
+
+from moco import EncoderConfig
+from moco.gru import GRUWeights, gru_layer
+from moco.recurrent import RecurrentEncoder, pack, unpack
+
+NEAR = {"rtol": 1e-5, "atol": 1e-6}
+
+
+def recurrent(kind, layers=1):
+    torch.manual_seed(0)
+    return RecurrentEncoder(EncoderConfig(kind=kind, hidden_size=12, num_layers=layers))
+
+
+def levels_of(*lengths, size=12):
+    return [torch.randn(3, tokens, size, requires_grad=True) for tokens in lengths]
+
+
+def gradients(answer, *inputs):
+    weights = torch.linspace(-1, 1, answer.numel(), dtype=answer.dtype).view_as(answer)
+    return torch.autograd.grad((answer * weights).sum(), inputs)
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 7])
+def test_states_and_all_gradients_are_those_of_pytorchs_gru(tokens):
+    torch.manual_seed(0)
+    rnn = nn.GRU(5, 4, bidirectional=True)
+    x = torch.randn(tokens, 3, 5, requires_grad=True)
+    plain = rnn(x)[0]
+    states = gru_layer(x, GRUWeights.of(rnn, 0))
+    ours = states.permute(1, 2, 0, 3).flatten(2)
+    torch.testing.assert_close(ours, plain, **NEAR)
+    for one, other in zip(
+        gradients(ours, x, *rnn.parameters()), gradients(plain, x, *rnn.parameters()), strict=True
+    ):
+        torch.testing.assert_close(one, other, **NEAR)
+
+
+def test_the_gradient_is_the_slope():
+    torch.manual_seed(0)
+    rnn = nn.GRU(3, 2, bidirectional=True, dtype=torch.float64)
+    x = torch.randn(4, 2, 3, dtype=torch.float64, requires_grad=True)
+    weights = [weight.detach().requires_grad_() for weight in GRUWeights.of(rnn, 0)]
+    assert torch.autograd.gradcheck(lambda x, *w: gru_layer(x, GRUWeights(*w)), (x, *weights))
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+def test_each_level_gets_the_maximum_of_pytorchs_layers(kind, layers):
+    encoder, levels = recurrent(kind, layers), levels_of(9, 4, 2, 1)
+    plain = torch.stack([encoder.rnn(level)[0].amax(dim=1) for level in levels], dim=1)
+    ours = encoder(levels)
+    torch.testing.assert_close(ours, plain, **NEAR)
+    inputs = [*levels, *encoder.parameters()]
+    for one, other in zip(gradients(ours, *inputs), gradients(plain, *inputs), strict=True):
+        torch.testing.assert_close(one, other, **NEAR)
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+def test_levels_together_and_levels_apart_encode_the_same(kind):
+    encoder, levels = recurrent(kind), levels_of(9, 4, 2, 1)
+    together, apart = torch.stack(encoder._together(levels), dim=1), encoder(levels)
+    torch.testing.assert_close(together, apart, **NEAR)
+    inputs = [*levels, *encoder.parameters()]
+    for one, other in zip(gradients(together, *inputs), gradients(apart, *inputs), strict=True):
+        torch.testing.assert_close(one, other, **NEAR)
+
+
+def test_packed_levels_take_one_step_a_token_of_the_longest():
+    levels = levels_of(8, 4, 1)
+    packed, shapes = pack(levels)
+    assert packed.batch_sizes.tolist() == [9, 6, 6, 6, 3, 3, 3, 3]
+    for level, back in zip(levels, unpack(packed.data, shapes), strict=True):
+        assert torch.equal(back, level.transpose(0, 1))
+
+
+def test_under_autocast_only_the_products_are_rounded():
+    torch.manual_seed(0)
+    rnn = nn.GRU(8, 6, bidirectional=True)
+    x = torch.randn(12, 3, 8, requires_grad=True)
+    exact = gru_layer(x, GRUWeights.of(rnn, 0))
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = gru_layer(x, GRUWeights.of(rnn, 0))
+    assert rounded.dtype == torch.float32
+    assert 1e-5 < (rounded - exact).abs().max() < 0.02
+    for one, other in zip(
+        gradients(rounded, x, *rnn.parameters()),
+        gradients(exact, x, *rnn.parameters()),
+        strict=True,
+    ):
+        assert one.dtype == torch.float32
+        assert (one - other).norm() < 0.02 * other.norm()
