@@ -59,6 +59,7 @@ def build(options: PretrainingOptions) -> Trainer:
     if options.workers is not None:
         print("--workers is not needed: batches are made on the device")
     print(f"{len(split)} clips of {folder}, {config.kind} on {device}, seed {seed}")
+    print(f"{options.precision}; steps: {trainer.steps.how}")
     if resume:
         print(trainer.resume(resume))
     return trainer

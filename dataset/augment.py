@@ -128,11 +128,10 @@ def shear_matrices(draws: Tensor) -> Tensor:
     Returns:
         (N, 3, 3).
     """
-    matrices = torch.eye(NUM_COORDINATES, dtype=draws.dtype, device=draws.device)
-    matrices = matrices.repeat(len(draws), 1, 1)
-    off_diagonal = ~torch.eye(NUM_COORDINATES, dtype=torch.bool, device=draws.device)
-    matrices[:, off_diagonal] = draws
-    return matrices
+    one = torch.ones_like(draws[:, :1])
+    # Between two ones of the diagonal lie three of the others.
+    rows = torch.cat([one, draws[:, :3], one, draws[:, 3:], one], dim=1)
+    return rows.view(-1, NUM_COORDINATES, NUM_COORDINATES)
 
 
 def joint_matrices(corrupted: Tensor, matrices: Tensor) -> Tensor:
@@ -149,28 +148,58 @@ def joint_matrices(corrupted: Tensor, matrices: Tensor) -> Tensor:
     return torch.where(corrupted[:, :, None, None], matrices[:, None], identity)
 
 
-def draw_spatial(count: int, generator: torch.Generator) -> Tensor:
-    """Draw one spatial augmentation a clip: shear or joint corruption with equal chance.
+class SpatialDraws(NamedTuple):
+    """What is random in the spatial augmentation of N views, uniform in [0, 1).
 
-    Corruption takes 15 joints without replacement and, with equal chance, sets them to zero or
-    mixes their coordinates, p to pᵀR, R a full matrix uniform in [-1, 1]. All are linear, so each
-    is a matrix for each joint; one draw serves all frames and both bodies.
+    Attributes:
+        shear: (…) below 0.5 the view is sheared, else its joints are corrupted.
+        zero: (…) below 0.5 corruption sets joints to zero, else it mixes their coordinates.
+        joints: (…, V) whose order decides which joints are corrupted.
+        entries: (…, 9) of the matrices.
+    """
+
+    shear: Tensor
+    zero: Tensor
+    joints: Tensor
+    entries: Tensor
+
+
+def draw_spatial(count: int, generator: torch.Generator) -> SpatialDraws:
+    """Draw one spatial augmentation a view; it serves all frames and both bodies.
 
     Args:
         count: N.
         generator: of the CPU.
 
     Returns:
-        (N, V, 3, 3) float32; joint v of a clip becomes matrix[v] p.
+        SpatialDraws of N views, float32.
     """
     choice = torch.rand(2, count, 1, generator=generator)
-    shear, zero = (choice[0] < 0.5), (choice[1] < 0.5)  # each (N, 1)
-    joints = torch.rand(count, NUM_JOINTS, generator=generator).argsort(dim=1)
-    entries = torch.rand(count, 9, generator=generator) * 2 - 1
+    joints = torch.rand(count, NUM_JOINTS, generator=generator)
+    entries = torch.rand(count, 9, generator=generator)
+    return SpatialDraws(choice[0, :, 0], choice[1, :, 0], joints, entries)
+
+
+def spatial_matrices(draws: SpatialDraws) -> Tensor:
+    """Shear or joint corruption, with equal chance.
+
+    Corruption takes 15 joints without replacement and, with equal chance, sets them to zero or
+    mixes their coordinates, p to pᵀR, R a full matrix uniform in [-1, 1]. All are linear, so each
+    is a matrix for each joint.
+
+    Args:
+        draws: of N views.
+
+    Returns:
+        (N, V, 3, 3) float32; joint v of a clip becomes matrix[v] p.
+    """
+    shear, zero = draws.shear[:, None] < 0.5, draws.zero[:, None] < 0.5  # each (N, 1)
+    order = draws.joints.argsort(dim=1, stable=True)  # stable: the same on every device
+    entries = draws.entries * 2 - 1
     mixing = entries.view(-1, 3, 3).mT  # p R read as a column
-    corruption = torch.where(zero[:, :, None], torch.zeros(()), mixing)
+    corruption = mixing.masked_fill(zero[:, :, None], 0)
     matrices = torch.where(shear[:, :, None], shear_matrices(entries[:, :6]), corruption)
-    return joint_matrices(shear | (joints < CORRUPTED_JOINTS), matrices)
+    return joint_matrices(shear | (order < CORRUPTED_JOINTS), matrices)
 
 
 def transform_joints(clips: Tensor, matrices: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 Axes: N clips, T frames, M=2 bodies, V=25 joints, C=3 coordinates (metres).
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -18,8 +20,12 @@ def motion(clips: Tensor) -> Tensor:
 
 def bone(clips: Tensor) -> Tensor:
     """b[v] = x[v] - x[parent(v)]: (N, T, M, V, C) to the same, metres."""
-    parents = torch.tensor(PARENTS, device=clips.device)[:, None].expand_as(clips)
-    return clips - clips.gather(3, parents)
+    return clips - clips.gather(3, _parents(clips.device)[:, None].expand_as(clips))
+
+
+@cache  # a copy from the host, which a captured step may not make
+def _parents(device: torch.device) -> Tensor:
+    return torch.tensor(PARENTS, device=device)
 
 
 def to_stream(clips: Tensor, stream: str) -> Tensor:

@@ -27,6 +27,7 @@ class PretrainingOptions:
         resume: checkpoint to go on from, "" for none.
         save_freq: epochs between the checkpoints that are kept.
         precision: of the networks' matrix products, "fp32", "tf32" or "bf16".
+        graph: whether steps on a GPU are recorded and replayed, "auto" or "off".
     """
 
     dataset: str
@@ -59,6 +60,7 @@ class PretrainingOptions:
     print_freq: int
     workers: int | None
     precision: str
+    graph: str
 
 
 def parse(argv: Sequence[str] | None = None) -> PretrainingOptions:
@@ -79,7 +81,7 @@ def parse(argv: Sequence[str] | None = None) -> PretrainingOptions:
     )
     _add_checkpoints(parser)
     groups.add_runtime(parser, "batches between two printed lines")
-    _add_precision(parser)
+    _add_speed(parser)
     options = parser.parse_args(argv)
     groups.check_data(parser, options)
     groups.check_encoder(parser, options)
@@ -113,15 +115,25 @@ def _add_contrast(parser: groups.Parser) -> None:
     )
 
 
-def _add_precision(parser: groups.Parser) -> None:
+def _add_speed(parser: groups.Parser) -> None:
+    group = parser.add_argument_group("speed")
     groups.add(
-        parser.add_argument_group("speed"),
+        group,
         "--precision",
         takes=groups.one_of(("fp32", "tf32", "bf16")),
         metavar="KIND",
         default="fp32",
         text="of the networks' matrix products: fp32, as published | tf32 (CUDA only) | bf16; "
         "projections, logits and losses stay in float32",
+    )
+    groups.add(
+        group,
+        "--graph",
+        takes=groups.one_of(("auto", "off")),
+        metavar="WHEN",
+        default="auto",
+        text="auto: on a GPU, record a step in a CUDA graph and replay it | off: launch its "
+        "kernels one by one",
     )
 
 

@@ -17,6 +17,7 @@ from dataset.augment import (
     joint_matrices,
     sample_window,
     shear_matrices,
+    spatial_matrices,
     transform_joints,
 )
 from dataset.batches import PackedSplit
@@ -133,7 +134,7 @@ def test_short_clips_are_never_cropped():
 
 @pytest.fixture(scope="module")
 def matrices():
-    return draw_spatial(8_000, torch.Generator().manual_seed(0))
+    return spatial_matrices(draw_spatial(8_000, torch.Generator().manual_seed(0)))
 
 
 def split_by_kind(matrices):
@@ -181,7 +182,7 @@ def test_mixing_is_one_full_uniform_matrix_a_clip(matrices):
 
 def test_the_same_seed_draws_the_same():
     n = torch.full((5,), 200)
-    for draw in (lambda g: draw_crop(n, g).length, lambda g: draw_spatial(5, g)):
+    for draw in (lambda g: draw_crop(n, g).length, lambda g: draw_spatial(5, g).entries):
         first, again, other = (draw(torch.Generator().manual_seed(s)) for s in (0, 0, 1))
         assert torch.equal(first, again)
         assert not torch.equal(first, other)

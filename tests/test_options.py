@@ -183,6 +183,7 @@ def test_pretraining_defaults_are_the_published_run():
         print_freq=10,
         workers=None,
         precision="fp32",
+        graph="auto",
     )
 
 

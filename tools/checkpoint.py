@@ -228,6 +228,15 @@ def make_optimizer(
     )
 
 
+def set_learning_rate(optimizer: torch.optim.SGD, rate: float) -> None:
+    """Change the rate in place; one that lies on a device, as a recorded step needs it, stays."""
+    for group in optimizer.param_groups:
+        if torch.is_tensor(group["lr"]):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
 def pack(model: HiCo, optimizer: torch.optim.SGD, epoch: int, **extra: Payload) -> Payload:
     """Put a run into the published layout.
 
@@ -243,10 +252,16 @@ def pack(model: HiCo, optimizer: torch.optim.SGD, epoch: int, **extra: Payload) 
     state = optimizer.state_dict()
     group = dict(state["param_groups"][0])
     # The published optimiser also numbers the key encoder's parameters, which never have state.
-    group |= {"params": list(range(len(optimizer_parameters(model)))), "fused": None}
+    numbers = list(range(len(optimizer_parameters(model))))
+    group |= {"params": numbers, "lr": _plain_number(group["lr"]), "fused": None}
     published = {"state": state["state"], "param_groups": [group]}
     payload = {"epoch": epoch, "state_dict": to_published(model), "optimizer": published}
     return payload | describe_model(model) | extra
+
+
+def _plain_number(rate: float | torch.Tensor) -> float:
+    """A rate as it was given: of a float32 on a device the shortest number that rounds to it."""
+    return float(str(rate.cpu().numpy())) if torch.is_tensor(rate) else rate
 
 
 def restore_optimizer(optimizer: torch.optim.SGD, payload: Payload, path: Path) -> None:

@@ -17,6 +17,7 @@ from moco import HiCo, Views
 from moco.loss import Losses
 from tools import checkpoint
 from tools.checkpoint import Payload
+from tools.graph import Repeated, choose_recorder
 from tools.log import RunLog
 from tools.runtime import random_states, restore_random, until_signal
 from tools.schedule import learning_rate
@@ -40,6 +41,7 @@ class Plan:
     save_freq: int = 50
     start_epoch: int = 0
     precision: str = "fp32"
+    graph: str = "auto"
 
 
 def training_step(
@@ -116,6 +118,13 @@ class Trainer:
             model, batches, plan, folder, data,
         )  # fmt: skip
         self.optimizer = checkpoint.make_optimizer(model, plan.lr, plan.momentum, plan.weight_decay)
+        device = batches.split.device
+        resident = batches.split.frames.device.type == device.type
+        recorder, how = choose_recorder(plan.graph, device, resident)
+        if recorder is not None:  # a number would be fixed by the recording
+            for group in self.optimizer.param_groups:
+                group["lr"] = torch.tensor(plan.lr, device=device)
+        self.steps = Repeated(self._step, device, recorder, how)
         self.progress = Progress(epoch=plan.start_epoch, step=plan.start_epoch * len(batches))
         self.stopped_by: int | None = None
         self._window = _Window()
@@ -210,17 +219,13 @@ class Trainer:
     def _run_epoch(self, log: RunLog) -> None:
         progress, plan = self.progress, self.plan
         rate = learning_rate(plan.lr, progress.epoch, plan.epochs, plan.schedule, plan.cos)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        checkpoint.set_learning_rate(self.optimizer, rate)
         self.batches.start_epoch()
         log.start_epoch(progress.epoch, progress.batch)
         self._window = _Window()
         while progress.batch < len(self.batches) and self.stopped_by is None:
-            query, key = self.batches.batch(progress.batch)
-            losses = training_step(
-                self.model, self.optimizer, Views(*query), Views(*key), plan.precision
-            )
-            self._window.losses.append(torch.stack([*losses, losses.total]))
+            self.batches.seek(progress.batch)
+            self._window.losses.append(self.steps().clone())
             progress.batch += 1
             progress.step += 1
             log.advance()
@@ -234,6 +239,14 @@ class Trainer:
             progress.epoch, progress.batch = progress.epoch + 1, 0
             self._save_numbered()
         self._save_last()
+
+    def _step(self) -> Tensor:
+        """One step on the batch that was sought: its losses and their sum, (7,)."""
+        query, key = self.batches.views()
+        losses = training_step(
+            self.model, self.optimizer, Views(*query), Views(*key), self.plan.precision
+        )
+        return torch.stack([*losses, losses.total])
 
     def _read_losses(self, log: RunLog, rate: float) -> None:
         """Read the losses since the last row: the only wait for the device within an epoch."""
