@@ -142,26 +142,24 @@ def read(recording: Recording) -> np.ndarray:
         ValueError: when the file is not a whole recording, saying why.
         OSError: when it cannot be read.
     """
-    try:
-        text = recording.path.read_bytes().decode("ascii")
-    except UnicodeDecodeError:
-        raise ValueError("it is not text") from None
-    return choose_bodies(parse(text))
+    return choose_bodies(parse(recording.path.read_bytes()))
 
 
-def parse(text: str) -> np.ndarray:
+def parse(content: bytes) -> np.ndarray:
     """Read the first four bodies of each frame.
 
     Args:
-        text: content of a `.skeleton` file, with any line ends.
+        content: of a `.skeleton` file, with any line ends.
 
     Returns:
         (4, F, 25, 3) float64 metres, bodies by their place in the frame; absent ones are zero.
 
     Raises:
-        ValueError: when the text is cut short, goes on too long, or holds anything unexpected.
+        ValueError: when it is no text, cut short or too long, or holds anything unexpected.
     """
-    found = read_regular(text) or _read_any(text)
+    if not content.isascii():
+        raise ValueError("it is not text")
+    found = read_regular(content) or _read_any(content.decode("ascii"))
     slots = np.zeros((NUM_SLOTS, found.num_frames, NUM_JOINTS, NUM_COORDINATES))
     kept = found.places < NUM_SLOTS
     slots[found.places[kept], found.frames[kept]] = found.joints[kept]

@@ -44,16 +44,15 @@ class Bodies(NamedTuple):
     joints: np.ndarray
 
 
-def read_regular(text: str) -> Bodies | None:
+def read_regular(content: bytes) -> Bodies | None:
     """Read a file that is as usual.
 
     Args:
-        text: content of a `.skeleton` file, ASCII.
+        content: of a `.skeleton` file, ASCII.
 
     Returns:
         Its bodies, or None where anything is not as usual, which need not be a fault.
     """
-    content = (text + " " * _WIDTH).encode("ascii")  # no decimal ends nearer to the end than W
     letters = np.frombuffer(content, np.uint8)
     ends = np.flatnonzero((letters <= _SPACE) & (letters != _RETURN))  # of words
     counts = _count_bodies(content, ends)
@@ -65,11 +64,9 @@ def read_regular(text: str) -> Bodies | None:
     words = (headers[:, None, None] + _XYZ).ravel()
     try:
         joints = _floats(letters, ends[words - 1] + 1, ends[words]).reshape(-1, *_XYZ.shape)
-    except ValueError:
+    except (ValueError, IndexError):  # no numbers, or words too short to be any
         return None
-    if not is_finite(joints).all():
-        return None
-    return Bodies(len(counts), frames, places, joints)
+    return Bodies(len(counts), frames, places, joints) if is_finite(joints).all() else None
 
 
 def _count_bodies(content: bytes, ends: np.ndarray) -> np.ndarray:
@@ -109,7 +106,7 @@ def _floats(letters: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.nda
     """Read numbers, each as `float` does.
 
     Args:
-        letters: the text; more than W bytes of it follow the last start.
+        letters: the text; W bytes of it or more follow the last start.
         starts: (D,) where each number starts.
         ends: (D,) where it ends.
 
@@ -126,7 +123,7 @@ def _floats(letters: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.nda
     digits = windows[firsts].view(np.uint8).reshape(-1, _WIDTH) - np.uint8(_ZERO)  # (D, W)
     digits *= _WITHIN.take(lengths, axis=0, mode="clip")
     digits[:, 1] = 0  # the point
-    values = np.einsum("dw,w->d", digits.astype(np.float64), _WEIGHTS) / _SCALE
+    values = np.einsum("dw,w->d", digits, _WEIGHTS) / _SCALE
     values = np.where(negative, -values, values)
     odd = (lengths < 2) | (lengths > _WIDTH) | (letters.take(firsts + 1) != _POINT)
     if digits.max(initial=0) > 9:
