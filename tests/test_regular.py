@@ -98,7 +98,7 @@ def changed(line: int, text: str) -> str:
         changed(84, "0.1 0.2" + 10 * " "),
         TEXT.replace(f" 2\n{LINES[5]}", f"\n2 {LINES[5]}"),
         *(changed(5, f"{word} 0.2 0.3 1 2 3 4 5 6 7 8 9") for word in NO_NUMBERS),
-        changed(5, "- .5 0.3 1 2 3 4 5 6 7 8 9 0"),
+        changed(5, "- .5 0.3 1 2 3 4 5 6 7 8 9"),
     ],
 )
 def test_doubt_is_left_to_the_reader_of_lines(text):
