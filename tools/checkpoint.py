@@ -17,7 +17,7 @@ from torch import nn
 
 from moco import EncoderConfig, HiCo
 from moco.published import from_published, optimizer_parameters, to_published
-from tools.results import write_whole
+from tools.files import write_whole
 
 Payload = dict[str, Any]
 RANDOM = "random"

@@ -22,7 +22,7 @@ from tools.checkpoint import RANDOM
 from tools.command import Parser
 from tools.downstream import Downstream
 from tools.errors import one_line_errors
-from tools.results import write_whole
+from tools.files import write_whole
 
 PARTS = {"train": "train", "val": "test"}
 """Parts of a split as they lie on disk, and what Downstream calls them."""
