@@ -141,7 +141,7 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> None:
     """Run the command line; exit status 2 for an expected error."""
     command = parser()
-    options = command.parse(argv)
+    options = command.parse_args(argv)
     if options.output.suffix != ".npz":
         command.error(f"--output {options.output}: the name must end in .npz")
     if options.batch_size < 1:
