@@ -84,6 +84,7 @@ def changed(line: int, text: str) -> str:
         changed(1, "4"),
         changed(1, "301"),
         changed(1, "3 "),
+        "1000000000000\n0\n-1\n" + "0 " * 400,
         changed(2, "-2"),
         changed(2, "two"),
         changed(2, "1"),

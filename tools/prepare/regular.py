@@ -75,7 +75,7 @@ def _count_bodies(content: bytes, ends: np.ndarray) -> np.ndarray:
     counts: list[int] = []
     word = 1
     try:
-        for _ in range(int(content[: where[0]])):
+        for _ in range(min(int(content[: where[0]]), MAX_FRAMES + 1)):
             counts.append(int(content[where[word - 1] + 1 : where[word]]))
             word += 1 + _BODY * counts[-1]
         rest = content[where[word - 1] :].strip()
@@ -119,7 +119,7 @@ def _floats(letters: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.nda
     negative = letters[starts] == _MINUS
     firsts = starts + negative
     lengths = ends - firsts
-    windows = np.ndarray(len(letters) - _WIDTH + 1, f"V{_WIDTH}", letters, strides=1)
+    windows = np.ndarray(len(letters) - _WIDTH + 1, f"V{_WIDTH}", letters, strides=(1,))
     digits = windows[firsts].view(np.uint8).reshape(-1, _WIDTH) - np.uint8(_ZERO)  # (D, W)
     digits *= _WITHIN.take(lengths, axis=0, mode="clip")
     digits[:, 1] = 0  # the point
