@@ -17,6 +17,7 @@ import pickle
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -387,11 +388,16 @@ class SplitWriter:
             _flush(file)
 
     def _header(self) -> bytes:
-        """Return the first bytes of the .npy file; numpy pads them to one length for any N."""
-        header = io.BytesIO()
-        description = {"descr": "<f4", "fortran_order": False, "shape": self.shape}
-        np.lib.format.write_array_header_1_0(header, description)
-        return header.getvalue()
+        return _npy_header(self.shape)
+
+
+@cache
+def _npy_header(shape: tuple[int, ...]) -> bytes:
+    """Return the first bytes of the .npy file; numpy pads them to one length for any N."""
+    header = io.BytesIO()
+    description = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, description)
+    return header.getvalue()
 
 
 def publish(writers: Sequence[SplitWriter]) -> None:

@@ -180,10 +180,12 @@ def test_both_sides_of_the_probe_see_the_same_features():
     torch.testing.assert_close(ours, theirs(range(5)), rtol=0, atol=1e-5)
 
 
-def test_preparation_is_measured_by_the_file():
-    (row,) = prepare.rows(TINY)
-    assert row.note == "both protocols, one process; 144 files ours, 2 plain"
-    assert 0 < row.floor_ms < row.ours_ms < row.plain_ms
+def test_preparation_is_measured_by_the_file_at_two_sizes():
+    rows = list(prepare.rows(TINY))
+    assert [row.work for row in rows] == ["prepare, a file of 144", "prepare, a file of 288"]
+    for row in rows:
+        assert row.note == "both protocols, one process; plain: 2 files run"
+        assert 0 < row.floor_ms < row.ours_ms < row.plain_ms
 
 
 def test_a_part_of_the_plain_work_counts_as_a_part(monkeypatch):

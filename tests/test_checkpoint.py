@@ -1,5 +1,7 @@
 """Checkpoints: whole or not at all, and nothing doubtful is ever scored."""
 
+import hashlib
+
 import pytest
 import torch
 
@@ -61,17 +63,27 @@ def test_a_missing_checkpoint_is_named_with_its_neighbours(path, tmp_path):
 
 
 def test_a_checkpoint_scores_with_the_encoder_it_holds(path, model):
-    loaded = load_encoder(str(path), random_config=EncoderConfig(), report=silent)
+    loaded, _ = load_encoder(str(path), random_config=EncoderConfig(), report=silent)
     assert loaded.config == CONFIG
     assert not loaded.training
     assert fingerprint(loaded.query) == fingerprint(model.query)
+
+
+def test_loading_reads_once_and_says_where_the_encoder_comes_from(path, monkeypatch):
+    reads, load = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda file, **how: reads.append(1) or load(file, **how))
+    _, source = load_encoder(str(path), report=silent)
+    assert len(reads) == 1
+    assert source["path"] == str(path)
+    assert source["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert source["epochs"] == read(path)["epoch"]
 
 
 def test_heads_and_contrast_come_from_our_extra_entries(tmp_path):
     model = HiCo(EncoderConfig(hidden_size=8, num_heads=2), 4, 8, 0.9, 0.5, "full")
     optimizer = checkpoint.make_optimizer(model, 0.1, 0.9, 0.0)
     save_whole(checkpoint.pack(model, optimizer, 3), tmp_path / "x.pth.tar")
-    loaded = load_encoder(str(tmp_path / "x.pth.tar"), report=silent)
+    loaded, _ = load_encoder(str(tmp_path / "x.pth.tar"), report=silent)
     assert loaded.config == model.config
     assert (loaded.momentum, loaded.temperature, loaded.queue_wrap) == (0.9, 0.5, "full")
 
@@ -81,7 +93,7 @@ def test_a_random_encoder_is_seeded_labelled_and_leaves_the_global_generator_alo
     torch.manual_seed(5)
     before = torch.get_rng_state()
     one, again, other = (
-        load_encoder("random", random_config=CONFIG, seed=seed, report=said.append)
+        load_encoder("random", random_config=CONFIG, seed=seed, report=said.append)[0]
         for seed in (0, 0, 1)
     )
     assert torch.equal(torch.get_rng_state(), before)

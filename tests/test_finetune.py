@@ -74,7 +74,7 @@ def same(first, second):
 def test_the_trajectory_is_a_plain_loops(splits, arrays, tmp_path):
     path = tmp_path / "checkpoint_0450.pth.tar"
     plain = write_checkpoint(path, "GRU").encoder_q  # it has no dropout
-    loaded = load_encoder(str(path), report=lambda line: None)
+    loaded, _ = load_encoder(str(path), report=lambda line: None)
     learner = train(tuner(splits, of=loaded), splits)
 
     generator = torch.Generator().manual_seed(2)

@@ -206,14 +206,14 @@ def changed(line: int, text: str) -> str:
 
 
 def test_the_whole_file_that_the_faults_are_made_from_is_good():
-    assert parse(WHOLE).shape == (4, 3, 25, 3)
-    assert parse(WHOLE + "\n \n").shape == (4, 3, 25, 3)
+    assert parse(WHOLE.encode()).shape == (4, 3, 25, 3)
+    assert parse(f"{WHOLE}\n \n".encode()).shape == (4, 3, 25, 3)
 
 
 @pytest.mark.parametrize("keep", [*range(0, len(WHOLE) - 3, 97), len(WHOLE) - 2])
 def test_a_file_cut_anywhere_is_refused(keep):
     with pytest.raises(ValueError, match="truncated|line"):
-        parse(WHOLE[:keep])
+        parse(WHOLE[:keep].encode())
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_a_file_cut_anywhere_is_refused(keep):
 )
 def test_faults_of_a_file_are_named_with_their_line(text, fault):
     with pytest.raises(ValueError, match=f"^{fault}$"):
-        parse(text)
+        parse(text.encode())
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path):

@@ -162,7 +162,7 @@ def test_transfer_leaves_the_data_set_and_takes_the_namesake_split():
 
 def test_a_selection_names_everything_once_and_streams_in_one_order():
     words = "--datasets ntu60 ntu60 --streams bone joint bone --seeds 3 1 3 --linear --cos"
-    options = parser().parse(joined([*words.split(), "--pretraining", "--lr 0.1 --cos"]))
+    options = parser().parse_args(joined([*words.split(), "--pretraining", "--lr 0.1 --cos"]))
     chosen = selection(options)
     assert chosen.splits == (XVIEW, XSUB)
     assert chosen.streams == ("joint", "bone")
@@ -171,7 +171,7 @@ def test_a_selection_names_everything_once_and_streams_in_one_order():
 
 
 def test_the_whole_table_is_what_nobody_narrows():
-    chosen = selection(parser().parse([]))
+    chosen = selection(parser().parse_args([]))
     assert {(figure.dataset, figure.protocol) for figure in FIGURES} <= set(chosen.splits)
     assert (chosen.streams, chosen.modes) == (STREAMS, MODES)
     evaluated = {table.where(cell) for cell in expand(chosen) if cell.mode != PRETRAINING}

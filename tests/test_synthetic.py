@@ -65,7 +65,7 @@ def test_files_have_the_name_and_the_layout_of_ntu(tmp_path):
 
 def test_the_files_hold_what_was_simulated(simulated):
     for clip, recording in list(simulated.items())[:24]:
-        slots = parse(synthetic.text(recording))
+        slots = parse(synthetic.text(recording).encode())
         frames = len(recording.bodies[0])
         assert slots.shape == (4, frames, NUM_JOINTS, 3)
         for frame in range(0, frames, 7):
@@ -108,7 +108,7 @@ def test_actions_50_to_60_have_two_people_and_the_others_one(simulated):
 def test_both_people_of_an_action_are_the_two_bodies_that_preparation_keeps(simulated):
     for clip, recording in simulated.items():
         if clip.action in TWO_BODIES:
-            chosen = choose_bodies(parse(synthetic.text(recording)))
+            chosen = choose_bodies(parse(synthetic.text(recording).encode()))
             assert (chosen != 0).any(axis=(0, 1, 2)).all()
 
 

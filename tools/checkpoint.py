@@ -17,7 +17,7 @@ from torch import nn
 
 from moco import EncoderConfig, HiCo
 from moco.published import from_published, optimizer_parameters, to_published
-from tools.results import write_whole
+from tools.files import write_whole
 
 Payload = dict[str, Any]
 RANDOM = "random"
@@ -121,7 +121,7 @@ def load_encoder(
     random_config: EncoderConfig | None = None,
     seed: int | None = None,
     report: Callable[[str], None] = print,
-) -> HiCo:
+) -> tuple[HiCo, Payload]:
     """Load what probe and retrieval score.
 
     Args:
@@ -131,51 +131,34 @@ def load_encoder(
         report: is told what was loaded.
 
     Returns:
-        HiCo in eval mode on the CPU.
+        HiCo in eval mode on the CPU, and what is known of where it comes from: the checkpoint's
+        path, its SHA-256, finished epochs, and on which data set, protocol and stream it was
+        pre-trained; None for what the file, or a random encoder, does not say.
 
     Raises:
         FileNotFoundError: no such checkpoint.
         ValueError: a truncated, foreign or mismatched one.
     """
     if pretrained == RANDOM:
-        config = random_config or EncoderConfig()
-        with torch.random.fork_rng(devices=[]):
-            if seed is not None:
-                torch.manual_seed(seed)
-            model = HiCo(config, projection_size=1, queue_size=1)
-        report(f"RANDOM encoder, not pre-trained: {_describe(config)}, seed {seed}")
-        return model.eval()
+        model = _random_encoder(random_config or EncoderConfig(), seed, report)
+        return model, {"path": RANDOM, "sha256": None, "epochs": None, "data": None}
     path = find(pretrained, report)
     payload = read(path)
     model = to_model(payload, path)
-    epochs = payload.get("epoch", "an unknown number of")
-    report(f"encoder of {path}: {_describe(model.config)}, {epochs} epochs of pre-training")
+    epochs = payload.get("epoch")
+    done = "an unknown number of" if epochs is None else epochs
+    report(f"encoder of {path}: {_describe(model.config)}, {done} epochs of pre-training")
+    source = {"path": str(path), "sha256": file_sha256(path), "epochs": epochs}
+    return model.eval(), source | {"data": payload.get("data")}
+
+
+def _random_encoder(config: EncoderConfig, seed: int | None, report: Callable[[str], None]) -> HiCo:
+    with torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.manual_seed(seed)
+        model = HiCo(config, projection_size=1, queue_size=1)
+    report(f"RANDOM encoder, not pre-trained: {_describe(config)}, seed {seed}")
     return model.eval()
-
-
-def provenance(pretrained: str) -> Payload:
-    """What is known of where an encoder comes from, for results.
-
-    Args:
-        pretrained: a checkpoint, or "random".
-
-    Returns:
-        Its path, the SHA-256 of the file, finished epochs, and on which data set, protocol and
-        stream it was pre-trained; None for what the file, or a random encoder, does not say.
-
-    Raises:
-        FileNotFoundError, ValueError: as `load_encoder`.
-    """
-    if pretrained == RANDOM:
-        return {"path": RANDOM, "sha256": None, "epochs": None, "data": None}
-    path = find(pretrained, report=lambda line: None)
-    payload = read(path)
-    return {
-        "path": str(path),
-        "sha256": file_sha256(path),
-        "epochs": payload.get("epoch"),
-        "data": payload.get("data"),
-    }
 
 
 def _describe(config: EncoderConfig) -> str:

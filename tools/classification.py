@@ -189,7 +189,7 @@ def _fresh_model(downstream: Downstream, task: Task, run: Run) -> HiCo:
     """What a run starts from: the encoder as loaded, or new random weights for each run."""
     if task.mode == "supervised" and run.number:
         config, quiet = downstream.model.config, lambda line: None
-        model = load_encoder(RANDOM, random_config=config, seed=run.seed, report=quiet)
+        model, _ = load_encoder(RANDOM, random_config=config, seed=run.seed, report=quiet)
         return model.to(downstream.device)
     return copy.deepcopy(downstream.model)
 

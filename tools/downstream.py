@@ -17,7 +17,7 @@ from dataset.arrays import SplitArrays, load_arrays
 from dataset.batches import PackedSplit
 from dataset.protocols import DATASETS
 from moco import EncoderConfig, HiCo
-from tools.checkpoint import RANDOM, fingerprint, load_encoder, provenance
+from tools.checkpoint import RANDOM, fingerprint, load_encoder
 from tools.features import extract
 from tools.results import VERSION, Json
 from tools.runtime import machine, pick_device, seed_everything
@@ -35,7 +35,7 @@ class Downstream:
         stream: "joint", "motion" or "bone".
         seed: of all that is drawn.
         report: is told what happens.
-        provenance: where the encoder comes from, as tools.checkpoint.provenance says.
+        provenance: where the encoder comes from, as tools.checkpoint.load_encoder says.
     """
 
     pretrained: str
@@ -76,9 +76,8 @@ class Downstream:
         """
         place, seed = pick_device(device), seed_everything(seed)
         config = EncoderConfig(**shape)
-        model = load_encoder(pretrained, random_config=config, seed=seed, report=report)
+        model, source = load_encoder(pretrained, random_config=config, seed=seed, report=report)
         _check_features(model.config, pretrained)
-        source = provenance(pretrained)
         parts = [load_arrays(folder, part) for part in ("train", "val")]
         for arrays in parts:
             _check_frames(arrays, source)

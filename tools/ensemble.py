@@ -177,7 +177,7 @@ def main(argv: list[str] | None = None) -> None:
     text = "fixed weights, one a file, as 0.6 0.6 0.4 (default: the plain mean)"
     add("--weights", nargs="+", default=[], metavar="W", help=text)
     add("--output", type=Path, metavar="FILE", help="JSON file for the figures (default: none)")
-    options = parser.parse(argv)
+    options = parser.parse_args(argv)
     with one_line_errors():
         weights = read_weights(options.weights, len(options.scores))
         streams, names = load(options.scores)

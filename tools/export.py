@@ -22,7 +22,7 @@ from tools.checkpoint import RANDOM
 from tools.command import Parser
 from tools.downstream import Downstream
 from tools.errors import one_line_errors
-from tools.results import write_whole
+from tools.files import write_whole
 
 PARTS = {"train": "train", "val": "test"}
 """Parts of a split as they lie on disk, and what Downstream calls them."""
@@ -141,7 +141,7 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> None:
     """Run the command line; exit status 2 for an expected error."""
     command = parser()
-    options = command.parse(argv)
+    options = command.parse_args(argv)
     if options.output.suffix != ".npz":
         command.error(f"--output {options.output}: the name must end in .npz")
     if options.batch_size < 1:

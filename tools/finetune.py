@@ -21,7 +21,13 @@ from dataset.labelled import LabelledBatches
 from moco import HiCo, Views
 from moco.encoder import HierarchicalEncoder
 from tools.metrics import top_k_accuracy
-from tools.probe import EpochScore, Payload, linear_classifier
+from tools.probe import (
+    EpochScore,
+    Payload,
+    going_on_from,
+    linear_classifier,
+    restore_optimizer_state,
+)
 from tools.runtime import random_states, restore_random
 from tools.schedule import learning_rate
 
@@ -272,21 +278,16 @@ class FineTuner:
         Raises:
             ValueError: when it is not a saved run of this shape.
         """
-        try:
+        with going_on_from(path, "run"):
             for name, module in (("encoder.", self.encoder), ("fc.", self.fc)):
                 given = payload["state_dict"].items()
                 module.load_state_dict(
                     {n.removeprefix(name): x for n, x in given if n.startswith(name)}
                 )
-            groups = self.optimizer.state_dict()["param_groups"]  # rates come from the options
-            state = payload["optimizer"]["state"]
-            self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+            restore_optimizer_state(self.optimizer, payload)
             self.batches.generator.set_state(payload["generator"])
             restore_random(payload["random"], self.device)
             self.batch = int(payload["batch"])
             self._loss = payload["loss"].to(self.device)
             self.history = [EpochScore(*score) for score in payload["history"]]
             self._best = payload.get("best", payload)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(f"{path} is not a run to go on from ({reason})") from None

@@ -1,12 +1,13 @@
 """What a run says of itself: TensorBoard, metrics.jsonl, and lines or a bar for who watches."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
+
+from tools.files import write_whole
 
 Row = dict[str, Any]
 METRICS = "metrics.jsonl"
@@ -103,6 +104,4 @@ def _keep_rows_before(path: Path, first_step: int) -> None:
             continue
         if row.get("step", 0) <= first_step:
             kept.append(line + "\n")
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(path, lambda file: file.write("".join(kept).encode()))

@@ -11,7 +11,8 @@ import copy
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -215,18 +216,34 @@ class LinearProbe:
         Raises:
             ValueError: when it is not a saved classifier of this shape.
         """
-        try:
+        with going_on_from(path, "classifier"):
             weights = {name: payload["state_dict"][f"fc.{name}"] for name in ("weight", "bias")}
             self.fc.load_state_dict(weights)
-            groups = self.optimizer.state_dict()["param_groups"]  # rates come from the options
-            state = payload["optimizer"]["state"]
-            self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+            restore_optimizer_state(self.optimizer, payload)
             self.generator.set_state(payload["generator"])
             self.history = [EpochScore(*score) for score in payload["history"]]
             self._best = payload.get("best") or {k: v for k, v in payload.items() if k != "best"}
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(f"{path} is not a classifier to go on from ({reason})") from None
+
+
+@contextmanager
+def going_on_from(path: Path, what: str) -> Iterator[None]:
+    """Turn what a payload of another shape raises into one ValueError that names its file.
+
+    Args:
+        path: where the payload was read.
+        what: it should be.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} is not a {what} to go on from ({reason})") from None
+
+
+def restore_optimizer_state(optimizer: torch.optim.Optimizer, payload: Payload) -> None:
+    """Give an optimiser its momentum back; rates and decay stay as the options say."""
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": payload["optimizer"]["state"], "param_groups": groups})
 
 
 def train_probe(

@@ -4,17 +4,17 @@ Axes: N clips, L classes. Every file appears whole or not at all.
 """
 
 import json
-import os
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tools.files import write_whole
 from tools.metrics import top_k_hits
 
 Json = dict[str, Any]
@@ -38,25 +38,6 @@ class Scores:
     labels: np.ndarray
     scores: np.ndarray
     about: dict[str, str]
-
-
-def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Write a file that appears under its name only when all of it is there.
-
-    Args:
-        path: its folder is made if need be.
-        write: writes the content to an open file.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Json) -> None:

@@ -17,8 +17,9 @@ from dataset.protocols import DATASETS
 from dataset.skeleton import MAX_FRAMES
 from tools.downstream import Downstream
 from tools.features import extract
+from tools.files import write_whole
 from tools.knn import nearest, rank, recalled, vote
-from tools.results import RESULTS, Json, as_plain, by_class, write_json, write_whole
+from tools.results import RESULTS, Json, as_plain, by_class, write_json
 
 PARTS = {"train": "train", "val": "test", "test": "test"}
 """What a part may be called, and its attribute of Downstream."""

@@ -1,6 +1,5 @@
 """The table that a benchmark prints and the JSON that it leaves."""
 
-import json
 import os
 import platform
 from collections.abc import Sequence
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from tools.results import write_json
 
 HEADINGS = ("work", "ours ms", "plain ms", "ratio", "floor ms", "x floor", "memory MiB", "note")
 
@@ -92,11 +93,7 @@ def summary(device: torch.device, rows: Sequence[Row]) -> str:
 def save(path: Path, device: torch.device, rows: Sequence[Row]) -> None:
     """Write machine and rows as JSON, whole or not at all."""
     listed = [asdict(row) | {"ratio": row.ratio, "floors": row.floors} for row in rows]
-    text = json.dumps({"machine": machine(device), "rows": listed}, indent=1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text + "\n")
-    os.replace(partial, path)
+    write_json(path, {"machine": machine(device), "rows": listed})
 
 
 def _number(milliseconds: float) -> str:

@@ -19,8 +19,8 @@ class Settings:
         data_clips: clips in the split that views are drawn from.
         probe_clips: clips that the probe trains on and is tested on.
         probe_epochs: epochs of the probe.
-        raw_performers: people in the raw recordings that are prepared, 48 files each; 3 or more,
-            so that every part of both protocols gets some.
+        raw_performers: people in the raw recordings that are prepared, 48 files each, and then of
+            twice as many; 3 or more, so that every part of both protocols gets some.
         plain_files: how many of those files the oracle prepares.
     """
 

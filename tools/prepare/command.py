@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
+from tools import command
 from tools.errors import one_line_errors
 from tools.prepare.build import Settings, build
 from tools.prepare.recordings import Collection
@@ -18,8 +18,8 @@ _INTERRUPTED = 130
 """Exit status after SIGINT, as shells have it."""
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser of `python -m tools.prepare FORMAT` that reports a fault in one line."""
+class Parser(command.Parser):
+    """The parser of `python -m tools.prepare FORMAT`."""
 
     def __init__(
         self,
@@ -38,12 +38,8 @@ class Parser(argparse.ArgumentParser):
             loses: what no conversion of this format brings back, a line each.
             builds: whether clips are normalised, so that the options of that have a meaning.
         """
-        super().__init__(
-            prog=f"python -m tools.prepare {form}",
-            description=description,
-            epilog=f"Lost by this format: {'; '.join(loses)}." if loses else None,
-            allow_abbrev=False,
-        )
+        epilog = f"Lost by this format: {'; '.join(loses)}." if loses else None
+        super().__init__(f"prepare {form}", description, epilog)
         place = "DIR" if raw.startswith("folder") else "FILE"
         self.add_argument("--raw", type=Path, required=True, metavar=place, help=raw)
         self.add_argument(
@@ -73,11 +69,6 @@ class Parser(argparse.ArgumentParser):
             help="processes (default: one for each core)",
         )
         add("--skip-bad", action="store_true", help="leave bad files out instead of giving up")
-
-    def error(self, message: str) -> NoReturn:
-        """Print one line and leave with status 2."""
-        print(f"error: {message}; see {self.prog} --help", file=sys.stderr)
-        raise SystemExit(2)
 
 
 def run(options: argparse.Namespace, collect: Callable[[], Collection]) -> None:

@@ -19,7 +19,6 @@ Axes: F frames, C=3 coordinates (metres), V=25 joints, M=1 or 2 bodies.
 """
 
 import argparse
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,9 +27,9 @@ from typing import Any
 
 import numpy as np
 
-from dataset.arrays import PARTIAL
 from dataset.protocols import DESCRIPTION, custom, read_description
 from dataset.skeleton import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
+from tools.files import write_whole
 from tools.prepare import ntu
 from tools.prepare.build import build
 from tools.prepare.command import Parser, guard, settings
@@ -175,9 +174,8 @@ def prepare(options: argparse.Namespace) -> None:
     build(collection, settings(options))
     dataset = collection.dataset
     path = options.out / dataset.name / DESCRIPTION
-    unfinished = path.with_name(path.name + PARTIAL)
-    unfinished.write_bytes((options.raw / DESCRIPTION).read_bytes())
-    os.replace(unfinished, path)
+    description = (options.raw / DESCRIPTION).read_bytes()
+    write_whole(path, lambda file: file.write(description))
     print(f"  scripts know it as {dataset.name} with --data-path {options.out}")
 
 

@@ -1,6 +1,6 @@
 """The published normalisation of one clip, vectorised: fill, centre, rotate.
 
-Axes: C=3 coordinates (x, y, z in metres), F recorded frames, T=300 frames, V=25 joints, M=2 bodies.
+Axes: M=2 bodies, C=3 coordinates (x, y, z in metres), F recorded frames, T=300 frames, V=25 joints.
 A body, frame or joint counts as empty where its coordinates sum to 0, as published; all arithmetic
 on coordinates is float32, as published, so that these sums vanish in the same places.
 
@@ -29,14 +29,17 @@ def normalise(parsed: np.ndarray, rotate_z: bool = True) -> np.ndarray:
         of spine at the origin in every frame, and by one rotation of the whole clip the first
         frame's spine along +z and then its shoulders along +x. A clip without bodies stays zero.
     """
-    clip = np.zeros((NUM_COORDINATES, MAX_FRAMES, NUM_JOINTS, NUM_BODIES), dtype=np.float32)
-    clip[:, : parsed.shape[1]] = parsed
-    for body in np.moveaxis(clip, 3, 0):
+    count = NUM_BODIES if parsed[..., 1].any() else 1  # an absent second body stays zero
+    bodies = np.zeros((count, NUM_COORDINATES, MAX_FRAMES, NUM_JOINTS), dtype=np.float32)
+    bodies[:, :, : parsed.shape[1]] = parsed[..., :count].transpose(3, 0, 1, 2)
+    for body in bodies:
         _fill(body)
-    _centre(clip)
+    _centre(bodies)
     if rotate_z:
-        _rotate(clip, SPINE_BASE, SPINE_MIDDLE, np.array([0.0, 0.0, 1.0]))
-    _rotate(clip, LEFT_SHOULDER, RIGHT_SHOULDER, np.array([1.0, 0.0, 0.0]))
+        bodies = _rotated(bodies, SPINE_BASE, SPINE_MIDDLE, (0.0, 0.0, 1.0))
+    bodies = _rotated(bodies, LEFT_SHOULDER, RIGHT_SHOULDER, (1.0, 0.0, 0.0))
+    clip = np.zeros((*bodies.shape[1:], NUM_BODIES), dtype=np.float32)
+    clip[..., :count] = bodies.transpose(1, 2, 3, 0)
     return clip
 
 
@@ -50,22 +53,34 @@ def _fill(body: np.ndarray) -> None:
         body[:, :length] = body[:, there]
     else:
         length = there[-1] + 1
-    body[:, length:] = body[:, np.arange(MAX_FRAMES - length) % length]
+    for start in range(length, MAX_FRAMES, length):
+        body[:, start : start + length] = body[:, : min(length, MAX_FRAMES - start)]
 
 
-def _centre(clip: np.ndarray) -> None:
+def _centre(bodies: np.ndarray) -> None:
     """Subtract the first body's middle of spine from each joint that is there; in place."""
-    there = clip.sum(axis=0) != 0  # (T, V, M)
-    clip -= clip[:, :, SPINE_MIDDLE, 0][:, :, None, None] * there
+    there = bodies.sum(axis=1) != 0  # (M, T, V)
+    bodies -= bodies[0, :, :, SPINE_MIDDLE, None] * there[:, None]
 
 
-def _rotate(clip: np.ndarray, low: int, high: int, target: np.ndarray) -> None:
-    """Turn a clip so that joint low -> joint high of the first frame points at target; in place."""
-    rotation = rotation_onto(clip[:, 0, high, 0] - clip[:, 0, low, 0], target)
-    turned = np.einsum("ij,jtvm->itvm", rotation.astype(np.float32), clip)
-    frame, body = np.nonzero(clip.sum(axis=0).sum(axis=1) == 0)  # left alone, as published
-    turned[:, frame, :, body] = clip[:, frame, :, body]
-    clip[:] = turned
+def _rotated(
+    bodies: np.ndarray, low: int, high: int, target: tuple[float, float, float]
+) -> np.ndarray:
+    """Turn bodies so that joint low -> joint high of the first one's first frame has a direction.
+
+    Args:
+        bodies: (M, 3, 300, 25) coordinates.
+        low: where the arrow starts that is turned.
+        high: where it ends.
+        target: the unit vector onto which it is turned.
+    """
+    rotation = rotation_onto(bodies[0, :, 0, high] - bodies[0, :, 0, low], np.array(target))
+    turned = np.einsum("ij,mjtv->mitv", rotation.astype(np.float32), bodies)
+    # Summed over the joints one by one, as ever: which sums vanish depends on the order.
+    sums = np.ascontiguousarray(bodies.sum(axis=1).transpose(2, 0, 1)).sum(axis=0)  # (M, T)
+    body, frame = np.nonzero(sums == 0)  # left alone, as published
+    turned[body, :, frame] = bodies[body, :, frame]
+    return turned
 
 
 def rotation_onto(vector: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -83,11 +98,12 @@ def rotation_onto(vector: np.ndarray, target: np.ndarray) -> np.ndarray:
         Rodrigues' formula, R = I + sin(angle) K + (1 - cos(angle)) K K with K the cross product.
     """
     vector = vector.astype(np.float64)
-    axis = np.cross(vector, target)
+    (a, b, c), (d, e, f) = vector.tolist(), target.tolist()
+    axis = np.array([b * f - c * e, c * d - a * f, a * e - b * d])
     length = np.linalg.norm(vector)
     if np.abs(axis).sum() < _DEGENERATE:
         return np.eye(3)
-    angle = np.arccos(np.clip(vector @ target / length, -1.0, 1.0))
+    angle = np.arccos(max(-1.0, min(1.0, vector @ target / length)))
     if angle < _DEGENERATE:
         return np.eye(3)
     x, y, z = axis / np.linalg.norm(axis)

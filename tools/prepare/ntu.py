@@ -8,7 +8,6 @@ Axes: F frames, V=25 joints, C=3 coordinates (metres), S=4 body slots, M=2 bodie
 """
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ from dataset.protocols import DATASETS, NTU60, NTU120, DataSet
 from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from tools.prepare.command import Parser, run
 from tools.prepare.recordings import Collection, Recording, counted, files_under
+from tools.prepare.regular import Bodies, is_finite, read_regular, to_float
 
 SUFFIX = ".skeleton"
 NUM_SLOTS = 4
@@ -142,52 +142,56 @@ def read(recording: Recording) -> np.ndarray:
         ValueError: when the file is not a whole recording, saying why.
         OSError: when it cannot be read.
     """
-    try:
-        text = recording.path.read_bytes().decode("ascii")
-    except UnicodeDecodeError:
-        raise ValueError("it is not text") from None
-    return choose_bodies(parse(text))
+    return choose_bodies(parse(recording.path.read_bytes()))
 
 
-def parse(text: str) -> np.ndarray:
+def parse(content: bytes) -> np.ndarray:
     """Read the first four bodies of each frame.
 
     Args:
-        text: content of a `.skeleton` file, with any line ends.
+        content: of a `.skeleton` file, with any line ends.
 
     Returns:
         (4, F, 25, 3) float64 metres, bodies by their place in the frame; absent ones are zero.
 
     Raises:
-        ValueError: when the text is cut short, goes on too long, or holds anything unexpected.
+        ValueError: when it is no text, cut short or too long, or holds anything unexpected.
     """
+    if not content.isascii():
+        raise ValueError("it is not text")
+    found = read_regular(content) or _read_any(content.decode("ascii"))
+    slots = np.zeros((NUM_SLOTS, found.num_frames, NUM_JOINTS, NUM_COORDINATES))
+    kept = found.places < NUM_SLOTS
+    slots[found.places[kept], found.frames[kept]] = found.joints[kept]
+    return slots
+
+
+def _read_any(text: str) -> Bodies:
+    """Read a file of any layout line by line, naming the line where something is wrong."""
     lines = text.splitlines()
     num_frames = _count(lines, 0, "frames", least=1, most=MAX_FRAMES)
-    places = _find_bodies(lines, num_frames)
-    bodies = np.zeros((NUM_SLOTS, num_frames, NUM_JOINTS, NUM_COORDINATES))
-    if places:
-        slots, frames, starts = zip(*places, strict=True)
-        bodies[slots, frames] = _joints(lines, starts)
-    return bodies
+    bodies = _find_bodies(lines, num_frames)
+    frames, places, starts = np.array(bodies, int).reshape(-1, 3).T
+    return Bodies(num_frames, frames, places, _joints(lines, starts))
 
 
 def _find_bodies(lines: list[str], num_frames: int) -> list[tuple[int, int, int]]:
-    """Walk through the frames; return slot, frame and first line of joints of each body."""
-    places = []
+    """Walk through the frames; return frame, place and first line of joints of each body."""
+    bodies = []
     line = 1
     for frame in range(num_frames):
         num_bodies = _count(lines, line, "bodies")
         line += 1
-        for slot in range(num_bodies):
+        for place in range(num_bodies):
             _count(lines, line + 1, "joints", least=NUM_JOINTS, most=NUM_JOINTS)
-            if slot < NUM_SLOTS:
-                places.append((slot, frame, line + 2))
+            if place < NUM_SLOTS:
+                bodies.append((frame, place, line + 2))
             line += _BODY_LINES
     if line > len(lines) or len(lines[line - 1].split()) not in (_JOINT_VALUES, 1):
         raise ValueError(f"it is truncated: it ends within the last of {num_frames} frames")
     if any(rest.strip() for rest in lines[line:]):
         raise ValueError(f"it goes on after its {num_frames} frames, at line {line + 1}")
-    return places
+    return bodies
 
 
 def _count(lines: list[str], line: int, what: str, least: int = 0, most: int = 1000) -> int:
@@ -204,29 +208,25 @@ def _count(lines: list[str], line: int, what: str, least: int = 0, most: int = 1
     return number
 
 
-def _joints(lines: list[str], starts: Sequence[int]) -> np.ndarray:
+def _joints(lines: list[str], starts: np.ndarray) -> np.ndarray:
     """Read x y z of the 25 joints from each starting line on: (bodies, 25, 3)."""
-    numbers = [number for start in starts for number in range(start, start + NUM_JOINTS)]
-    try:
-        joints = np.loadtxt(
-            [lines[number] for number in numbers], usecols=range(NUM_COORDINATES), comments=None
-        ).reshape(len(numbers), NUM_COORDINATES)
-    except ValueError:
-        wrong = next((number for number in numbers if not _is_joint(lines[number])), numbers[0])
-        raise ValueError(f"line {wrong + 1} does not hold a joint's numbers") from None
-    finite = (np.abs(joints) <= np.finfo(np.float32).max).all(axis=1)  # false for NaN
+    chosen = (starts[:, None] + np.arange(NUM_JOINTS)).ravel()
+    joints = np.array([_joint(lines, line) for line in chosen]).reshape(-1, NUM_COORDINATES)
+    finite = is_finite(joints).all(axis=1)
     if not finite.all():
-        raise ValueError(f"line {numbers[finite.argmin()] + 1} has a coordinate that is not finite")
+        line = chosen[finite.argmin()]
+        raise ValueError(f"line {line + 1} has a coordinate that is not finite")
     return joints.reshape(-1, NUM_JOINTS, NUM_COORDINATES)
 
 
-def _is_joint(line: str) -> bool:
-    """Whether a line begins with three numbers."""
-    values = line.split()[:NUM_COORDINATES]
+def _joint(lines: list[str], line: int) -> list[float]:
+    """Read the three numbers that a line begins with."""
+    words = lines[line].split(maxsplit=NUM_COORDINATES)[:NUM_COORDINATES]
     try:
-        return len([float(value) for value in values]) == NUM_COORDINATES
+        x, y, z = map(to_float, words)
     except ValueError:
-        return False
+        raise ValueError(f"line {line + 1} does not hold a joint's numbers") from None
+    return [x, y, z]
 
 
 def choose_bodies(bodies: np.ndarray) -> np.ndarray:

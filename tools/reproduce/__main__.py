@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: the command line without the program's name.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    options = parser().parse(joined(argv))
+    options = parser().parse_args(joined(argv))
     command = shlex.join(["python", "-m", "tools.reproduce", *argv])
     with one_line_errors():
         register(options.data_path)
