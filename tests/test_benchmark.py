@@ -231,9 +231,9 @@ def test_the_look_up_says_what_is_compared():
 
 
 def test_both_sides_of_the_look_up_find_the_same_clips():
-    features, labels = knn.random_features(60, 32)
-    ours = knn.our_side(features, labels, 45)()
-    assert ours.neighbours.tolist() == knn.plain_side(features.double().numpy(), 45)().tolist()
+    features, labels = knn.random_features(700, 256)
+    ours = knn.our_side(features, labels, 600)()
+    assert ours.neighbours.tolist() == knn.plain_side(features.double().numpy(), 600)().tolist()
     assert ours.top1 > 50  # classes lie together, as an encoder's do
     assert (features >= 0).all()
 
@@ -241,7 +241,7 @@ def test_both_sides_of_the_look_up_find_the_same_clips():
 def test_a_gpu_looks_up_the_whole_of_ntu_60():
     assert choose(torch.device("cuda"), quick=False).knn_clips == (40_091, 16_487)
     for device, quick in ((CPU, False), (torch.device("cuda"), True)):
-        assert np.prod(choose(device, quick).knn_clips) < 40_091 * 16_487 / 4 + 1
+        assert max(choose(device, quick).knn_clips) <= 20_000
 
 
 def test_a_part_of_the_plain_work_counts_as_a_part(monkeypatch):
