@@ -21,8 +21,11 @@ BLOCK = 2**24
 """Similarities held at a time, 64 MB."""
 ROWS = 128
 """Clips normalised at a time, few enough for their float64 copy to stay in the cache."""
-TERMS = 512
+TERMS = 1024
 """Features whose products are summed at a time."""
+TILE = 4096
+"""Training clips whose sums with a block of queries wait in the cache for further terms; a round
+number, as products at a ragged edge may be summed in another order, which parts equal clips."""
 SPARE = 8
 """Clips beside the nearest that are compared in float64 at first."""
 MOST_CANDIDATES = 1024
@@ -216,10 +219,13 @@ class _Gallery:
         for rows in _parts(len(queries)):
             centred[rows] = _unit(queries[rows]).sub_(self.mean)
         length = torch.linalg.vector_norm(centred, dim=1)
-        similarities = self.offset.repeat(len(queries), 1)  # (Q, N)
+        similarities = self.offset.new_empty(len(queries), len(self.offset))  # (Q, N)
         parts = centred.split(TERMS, dim=1)  # short sums, each added to the whole, round less
-        for query, item in zip(parts, self.centred.split(TERMS, dim=1), strict=True):
-            similarities.addmm_(query, item.T)
+        tiles = (x.split(TILE) for x in (similarities.T, self.offset, self.centred))
+        for tile, offset, items in zip(*tiles, strict=True):
+            tile = tile.T.copy_(offset)
+            for query, item in zip(parts, items.split(TERMS, dim=1), strict=True):
+                tile.addmm_(query, item.T)
         roundings = min(TERMS, centred.shape[1]) + len(parts) + 3
         error = roundings * length * self.reach + (len(parts) + 1) * self.offset.abs().max()
         return similarities, error * (torch.finfo(torch.float32).eps / 2)
