@@ -66,6 +66,26 @@ def test_a_body_that_comes_late_is_kept():
     assert split.first_row[0, 1] > 0
 
 
+@pytest.mark.parametrize("body", [0, 1])
+@pytest.mark.parametrize(("value", "present"), [(-0.0, False), (1e-45, True), (-1.0, True)])
+def test_a_body_is_absent_if_all_its_coordinates_are_zero_of_either_sign(body, value, present):
+    arrays = dense_split(2)
+    arrays.data[0] = 1
+    arrays.data[0, ..., body] = 0
+    arrays.data[0, 2, 7, 24, body] = value
+    first = PackedSplit.from_arrays(arrays).first_row[0]
+    assert (first[body] > 0) == present
+    assert first[1 - body] > 0
+
+
+def test_arrays_of_another_order_in_memory_are_packed_alike():
+    arrays = dense_split()
+    other = dataclasses.replace(arrays, data=np.asfortranarray(arrays.data))
+    assert torch.equal(
+        PackedSplit.from_arrays(other).frames, PackedSplit.from_arrays(arrays).frames
+    )
+
+
 def test_a_body_only_in_the_looped_tail_is_not():
     arrays = dense_split(2)
     arrays.num_frames[0] = 20
