@@ -19,6 +19,8 @@ from tools.metrics import average_precision
 
 BLOCK = 2**24
 """Similarities held at a time, 64 MB."""
+QUERIES = 512
+"""Test clips compared at a time, at most: more would drive the sums of a tile out of the cache."""
 ROWS = 128
 """Clips normalised at a time, few enough for their float64 copy to stay in the cache."""
 TERMS = 1024
@@ -122,7 +124,7 @@ def rank(
     precision = torch.empty(len(test), dtype=torch.float64, device=test.device)
     by_class = test_labels.argsort(stable=True)  # queries of a class share their right answers
     with _exact_products():
-        for rows in by_class.split(1 + BLOCK // len(train)):
+        for rows in by_class.split(min(QUERIES, 1 + BLOCK // len(train))):
             similarities, error = gallery.compare(test[rows])
             near[rows] = gallery.nearest(test[rows], similarities, error, most)
             labels, counts = test_labels[rows].unique_consecutive(return_counts=True)
