@@ -6,6 +6,7 @@ run of its first `num_frame` rows in one table, and a body that is absent has no
 the size for NTU RGB+D, small enough to stay on the device that trains.
 """
 
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,10 +18,15 @@ from dataset.arrays import SplitArrays
 from dataset.augment import Samples
 from dataset.skeleton import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 
-CHUNK = 256
-"""Clips read at a time: 46 MB, which bounds the memory that loading needs beside the table."""
+CHUNK = 64
+"""Clips packed at a time, at most 12 MB: the host memory that loading needs beside the table."""
 SHARE_OF_DEVICE = 0.7
 """A table that would fill more of the device's free memory stays in host memory."""
+SAMPLE = 1024
+"""Clips that are looked at beforehand to guess how large the table becomes."""
+SLACK = 1.05
+"""How much larger the table is made than guessed: five times what the sample is commonly off."""
+_ROW_SIZE = 4 * NUM_JOINTS * NUM_COORDINATES  # bytes
 
 
 @dataclass(frozen=True)
@@ -62,20 +68,15 @@ class PackedSplit:
         """
         device = torch.device(device)
         num_frames = torch.from_numpy(np.array(arrays.num_frames, dtype=np.int64))
-        # Untouched memory costs nothing, so the table starts as large as it could become.
-        most = 1 + NUM_BODIES * int(num_frames.sum())
-        table = torch.empty(most, NUM_JOINTS, NUM_COORDINATES)
-        table[0] = 0
-        first_row, used = [], 1
+        table = _Table.guess(arrays, device)
+        first_row = []
         for rows, counts in _read_packed(arrays):
-            table[used : used + len(rows)] = rows
-            starts = used + counts.flatten().cumsum(0).view_as(counts) - counts
+            starts = table.used + counts.flatten().cumsum(0).view_as(counts) - counts
             first_row.append(torch.where(counts > 0, starts, 0))
-            used += len(rows)
-        place = _place(table[:used].nbytes, device)
+            table.append(rows)
         return cls(
-            frames=table[:used].to(place),
-            first_row=torch.cat(first_row).to(place),
+            frames=table.rows[: table.used],
+            first_row=torch.cat(first_row).to(table.rows.device),
             num_frames=num_frames,
             labels=torch.from_numpy(np.array(arrays.labels, dtype=np.int64)),
             names=list(arrays.names),
@@ -105,25 +106,109 @@ class PackedSplit:
         return mixed.to(self.device, non_blocking=True)
 
 
+@dataclass
+class _Table:
+    """Rows appended one chunk after the other, where they are to stay.
+
+    So the host of another device holds no more than a chunk, and the device no row twice.
+
+    Attributes:
+        rows: (most, V, C) float32, of which the first `used` count; row 0 is an absent body.
+        used: how many count.
+    """
+
+    rows: Tensor
+    used: int = 1
+
+    @classmethod
+    def guess(cls, arrays: SplitArrays, device: torch.device) -> "_Table":
+        """Make an empty table, on the device if it will fit there, about as large as needed."""
+        most = 1 + NUM_BODIES * int(arrays.num_frames.sum())
+        guessed = most
+        if device.type == "cuda":
+            guessed = min(most, 1 + int(SLACK * _guess_rows(arrays)))
+        place = _place(guessed * _ROW_SIZE, device)
+        # On the host untouched memory costs nothing, so there it starts as large as it can become.
+        size = most if place.type == "cpu" else guessed
+        rows = torch.empty(size, NUM_JOINTS, NUM_COORDINATES, device=place)
+        rows[0] = 0
+        return cls(rows)
+
+    def append(self, rows: Tensor) -> None:
+        """Copy (R, V, C) rows behind the others; a table guessed too small grows."""
+        end = self.used + len(rows)
+        if end > len(self.rows):
+            grown = self.rows.new_empty(int(SLACK * end), *self.rows.shape[1:])
+            grown[: self.used] = self.rows[: self.used]
+            self.rows = grown
+        self.rows[self.used : end] = rows
+        self.used = end
+
+
+def _guess_rows(arrays: SplitArrays) -> float:
+    """Guess from a few clips how many rows all bodies of all clips take."""
+    count = len(arrays.names)
+    chosen = np.random.default_rng(0).choice(count, min(SAMPLE, count), replace=False)
+    chosen.sort()
+    recorded = arrays.num_frames[chosen]
+    found = [
+        frames * _present(np.ascontiguousarray(arrays.data[clip])[:, :frames]).sum()
+        for clip, frames in zip(chosen, recorded, strict=True)
+    ]
+    return float(arrays.num_frames.sum()) * int(sum(found)) / int(recorded.sum())
+
+
 def _read_packed(arrays: SplitArrays) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the rows (R, V, C) of each chunk of clips and their counts (n, M) for each body."""
-    for begin in range(0, len(arrays.names), CHUNK):
-        part = slice(begin, begin + CHUNK)
-        lengths = torch.from_numpy(np.array(arrays.num_frames[part], dtype=np.int64))
-        dense = torch.from_numpy(np.array(arrays.data[part, :, : int(lengths.max())]))
-        bodies = dense.permute(0, 4, 2, 3, 1)  # (n, M, T, V, C)
-        valid = torch.arange(dense.shape[2]) < lengths[:, None, None]  # (n, 1, T)
-        present = ((bodies != 0).any(dim=4).any(dim=3) & valid).any(dim=2)  # (n, M)
-        rows = bodies[valid & present[:, :, None]]
-        counts = present * lengths[:, None]
-        if not torch.isfinite(rows).all():
-            bad = (~torch.isfinite(bodies.flatten(2)).all(dim=2)).any(dim=1)
-            name = arrays.names[begin + int(bad.int().argmax())]
-            raise ValueError(
-                f"{arrays.path}: clip {name} has a coordinate that is not finite; "
-                "prepare the data again or leave the clip out"
-            )
-        yield rows, counts
+    """Yield the rows (R, V, C) of each chunk of clips and their counts (n, M) for each body.
+
+    A clip is packed alone, since it fits the cache: each frame that was recorded is read from
+    memory once, and no other. The rows are good until the next chunk is asked for.
+    """
+    data = np.asarray(arrays.data)  # slices of a memory map as such are slow to make
+    packed = np.empty((CHUNK * NUM_BODIES * data.shape[2], NUM_JOINTS, NUM_COORDINATES), np.float32)
+    for begin in range(0, len(data), CHUNK):
+        lengths = arrays.num_frames[begin : begin + CHUNK].tolist()
+        clips = np.ascontiguousarray(data[begin : begin + CHUNK])  # as they are on disk already
+        counts = np.zeros((len(lengths), NUM_BODIES), np.int64)
+        used = 0
+        for row, (clip, frames) in enumerate(zip(clips, lengths, strict=True)):
+            recorded = clip[:, :frames]
+            for body in _present(recorded).nonzero()[0].tolist():
+                rows = packed[used : used + frames]
+                for axis in range(NUM_COORDINATES):  # one by one is quicker than all at once
+                    rows[..., axis] = recorded[axis, ..., body]
+                _check_finite(rows, arrays, begin + row)
+                counts[row, body] = frames
+                used += frames
+        yield torch.from_numpy(packed[:used]), torch.from_numpy(counts)
+        _let_go(data)
+
+
+def _present(recorded: np.ndarray) -> np.ndarray:
+    """Say of (C, T, V, M) float32 which bodies have a coordinate other than zero: (M,) boolean.
+
+    The numbers of both bodies lie side by side, so that taken as one integer of twice the size they
+    are read at full speed; but for its sign a number is zero if all its bits are.
+    """
+    bits = np.bitwise_or.reduce(recorded.view(np.uint64), axis=None)
+    return (bits.reshape(1).view(np.uint32) & 0x7FFFFFFF) != 0
+
+
+def _check_finite(rows: np.ndarray, arrays: SplitArrays, clip: int) -> None:
+    if not np.isfinite(rows).all():
+        raise ValueError(
+            f"{arrays.path}: clip {arrays.names[clip]} has a coordinate that is not finite; "
+            "prepare the data again or leave the clip out"
+        )
+
+
+def _let_go(data: np.ndarray) -> None:
+    """Unload what was read of a memory map; else the whole file ends up in this process' memory."""
+    owner = data
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(owner, "madvise") and not data.flags.writeable:
+        owner.madvise(mmap.MADV_DONTNEED)
 
 
 def _place(nbytes: int, device: torch.device) -> torch.device:

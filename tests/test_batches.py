@@ -66,6 +66,26 @@ def test_a_body_that_comes_late_is_kept():
     assert split.first_row[0, 1] > 0
 
 
+@pytest.mark.parametrize("body", [0, 1])
+@pytest.mark.parametrize(("value", "present"), [(-0.0, False), (1e-45, True), (-1.0, True)])
+def test_a_body_is_absent_if_all_its_coordinates_are_zero_of_either_sign(body, value, present):
+    arrays = dense_split(2)
+    arrays.data[0] = 1
+    arrays.data[0, ..., body] = 0
+    arrays.data[0, 2, 7, 24, body] = value
+    first = PackedSplit.from_arrays(arrays).first_row[0]
+    assert (first[body] > 0) == present
+    assert first[1 - body] > 0
+
+
+def test_arrays_of_another_order_in_memory_are_packed_alike():
+    arrays = dense_split()
+    other = dataclasses.replace(arrays, data=np.asfortranarray(arrays.data))
+    assert torch.equal(
+        PackedSplit.from_arrays(other).frames, PackedSplit.from_arrays(arrays).frames
+    )
+
+
 def test_a_body_only_in_the_looped_tail_is_not():
     arrays = dense_split(2)
     arrays.num_frames[0] = 20
@@ -79,6 +99,79 @@ def test_a_coordinate_that_is_not_finite_is_named(value):
     arrays.data[5, 1, 0, 3, 0] = value
     with pytest.raises(ValueError, match=r"val_data_joint.npy: clip clip05 .* not finite"):
         PackedSplit.from_arrays(arrays)
+
+
+def test_the_clip_with_the_fault_is_named_and_what_was_not_recorded_has_none():
+    arrays = dense_split()
+    arrays.num_frames[2] = 10
+    arrays.data[2, :, 10:] = np.nan
+    PackedSplit.from_arrays(arrays)
+    arrays.data[5, 0, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="clip clip05 "):
+        PackedSplit.from_arrays(arrays)
+
+
+@pytest.mark.parametrize("sample", [4, 1000])
+def test_a_table_on_a_device_is_made_about_as_large_as_it_becomes(monkeypatch, sample):
+    arrays = dense_split(60)
+    packed = PackedSplit.from_arrays(arrays)
+    monkeypatch.setattr(batches, "SAMPLE", sample)
+    monkeypatch.setattr(batches, "CHUNK", 4)
+    monkeypatch.setattr(batches, "_place", lambda nbytes, device: torch.device("meta"))
+    split = PackedSplit.from_arrays(arrays, "cuda")
+    assert split.frames.shape == packed.frames.shape
+    most = 1.3 if sample < 60 else batches.SLACK
+    assert split.frames.untyped_storage().nbytes() <= most * packed.frames.nbytes
+
+
+def test_the_guess_is_right_where_all_clips_are_looked_at_and_near_where_few_are(monkeypatch):
+    arrays = dense_split(200)
+    arrays.data[:, :, 0, :, 1] = 0  # second bodies come late
+    rows = len(PackedSplit.from_arrays(arrays).frames) - 1
+    assert batches._guess_rows(arrays) == pytest.approx(rows)
+    monkeypatch.setattr(batches, "SAMPLE", 60)
+    assert batches._guess_rows(arrays) != rows
+    assert batches._guess_rows(arrays) == pytest.approx(rows, rel=0.1)
+
+
+def test_a_table_that_was_made_too_small_grows_and_keeps_its_rows():
+    chunks = torch.randn(5, 7, 25, 3).split([1, 2, 2])
+    table = batches._Table(torch.zeros(1, 25, 3))
+    for chunk in chunks:
+        table.append(chunk.flatten(0, 1))
+    assert table.used == 36
+    assert torch.equal(table.rows[1:36], torch.cat(chunks).flatten(0, 1))
+    assert (table.rows[0] == 0).all()
+
+
+def on_disk(folder, mode):
+    arrays = dense_split()
+    np.save(folder / "val_data_joint.npy", arrays.data)
+    mapped = np.lib.format.open_memmap(folder / "val_data_joint.npy", mode=mode)
+    return arrays, dataclasses.replace(arrays, data=mapped)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the system does not say")
+def test_the_file_does_not_stay_in_memory(tmp_path):
+    arrays, mapped = on_disk(tmp_path, "r")
+    split = PackedSplit.from_arrays(mapped)
+    assert torch.equal(split.frames, PackedSplit.from_arrays(arrays).frames)
+    assert resident(mapped.data) == 0
+    mapped.data.sum()
+    assert resident(mapped.data) > 10**6  # or the test shows nothing
+
+
+def resident(mapped):
+    """Bytes of a memory map that are in memory."""
+    _, _, found = Path("/proc/self/smaps").read_text().partition(str(mapped.filename))
+    return 1024 * int(found.partition("Rss:")[2].split()[0])
+
+
+def test_changes_to_a_private_memory_map_survive_its_loading(tmp_path):
+    _, mapped = on_disk(tmp_path, "c")
+    mapped.data[0, 0, 0, 0, 0] = 7
+    PackedSplit.from_arrays(mapped)
+    assert mapped.data[0, 0, 0, 0, 0] == 7
 
 
 def test_an_epoch_holds_each_clip_at_most_once_and_drops_the_rest():

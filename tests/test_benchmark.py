@@ -19,6 +19,8 @@ from tools.benchmark import __main__ as command
 from tools.benchmark import (
     data,
     floor,
+    knn,
+    load,
     measure,
     plain,
     prepare,
@@ -40,7 +42,9 @@ TINY = Settings(
     kinds=("GRU", "Transformer"),
     repetitions=1,
     data_clips=8,
+    load_clips=5,
     probe_clips=(8, 6),
+    knn_clips=(40, 9),
     probe_epochs=2,
     raw_performers=3,
     plain_files=2,
@@ -186,6 +190,60 @@ def test_preparation_is_measured_by_the_file_at_two_sizes():
     for row in rows:
         assert row.note == "both protocols, one process; plain: 2 files run"
         assert 0 < row.floor_ms < row.ours_ms < row.plain_ms
+
+
+def test_loading_is_measured_by_the_clip_and_says_what_the_largest_split_takes(tmp_path):
+    (row,) = load.rows(replace(TINY, load_clips=300))
+    start, size = row.note.split("table ")
+    assert (row.work, start) == ("load, a clip", "300 clips, file in cache, memory of the host; ")
+    arrays = load.stored_arrays(tmp_path, 300)
+    rows = len(PackedSplit.from_arrays(arrays).frames)
+    assert size == f"{rows * 300 / 300 * 63_026 / 2**30:.2f} GiB at 63,026 clips"
+    assert min(row.ours_ms, row.plain_ms, row.floor_ms) > 0
+
+
+def test_both_sides_of_loading_hold_the_same_recordings(tmp_path):
+    arrays = load.stored_arrays(tmp_path, 5)
+    split, dense = load.our_load(arrays, CPU), load.plain_load(arrays, CPU)
+    for clip, frames in enumerate(arrays.num_frames.tolist()):
+        first = int(split.first_row[clip, 0])
+        recorded = dense[clip, :, :frames, :, 0].permute(1, 2, 0)
+        assert torch.equal(split.frames[first : first + frames], recorded)
+
+
+def test_a_load_reads_both_bodies_and_writes_those_that_are_there():
+    work = floor.load_work(np.array([10, 30]), rows=50)
+    assert work == floor.Work(0, (2 * 40 + 50) / 2 * 25 * 3 * 4)
+
+
+def test_a_look_up_costs_a_multiply_add_for_each_pair_and_feature():
+    features = torch.randn(7, 5)
+    with FlopCounterMode(display=False) as counter:
+        features[:4] @ features[4:].T
+    work = floor.knn_work(4, 3, 5)
+    assert work == floor.Work(counter.get_total_flops(), features.nbytes)
+
+
+def test_the_look_up_says_what_is_compared():
+    (row,) = knn.rows(TINY)
+    assert row.work == "knn, all clips"
+    assert row.note.startswith("40 x 9 clips; the features are ")
+    assert row.note.endswith("plain: scikit-learn, the nearest clip alone")
+    assert min(row.ours_ms, row.plain_ms, row.floor_ms) > 0
+
+
+def test_both_sides_of_the_look_up_find_the_same_clips():
+    features, labels = knn.random_features(700, 256)
+    ours = knn.our_side(features, labels, 600)()
+    assert ours.neighbours.tolist() == knn.plain_side(features.double().numpy(), 600)().tolist()
+    assert ours.top1 > 50  # classes lie together, as an encoder's do
+    assert (features >= 0).all()
+
+
+def test_a_gpu_looks_up_the_whole_of_ntu_60():
+    assert choose(torch.device("cuda"), quick=False).knn_clips == (40_091, 16_487)
+    for device, quick in ((CPU, False), (torch.device("cuda"), True)):
+        assert max(choose(device, quick).knn_clips) <= 20_000
 
 
 def test_a_part_of_the_plain_work_counts_as_a_part(monkeypatch):

@@ -171,6 +171,7 @@ def test_blocks_change_memory_and_nothing_else(block, monkeypatch):
     monkeypatch.setattr(knn, "BLOCK", block)
     monkeypatch.setattr(knn, "ROWS", 7)
     monkeypatch.setattr(knn, "TERMS", 5)
+    monkeypatch.setattr(knn, "TILE", 64)
     compare, held = knn._Gallery.compare, []
 
     def spy(gallery, queries):

@@ -19,10 +19,15 @@ from tools.metrics import average_precision
 
 BLOCK = 2**24
 """Similarities held at a time, 64 MB."""
-ROWS = 4096
-"""Clips normalised at a time."""
-TERMS = 512
+QUERIES = 512
+"""Test clips compared at a time, at most: more would drive the sums of a tile out of the cache."""
+ROWS = 128
+"""Clips normalised at a time, few enough for their float64 copy to stay in the cache."""
+TERMS = 1024
 """Features whose products are summed at a time."""
+TILE = 4096
+"""Training clips whose sums with a block of queries wait in the cache for further terms; a round
+number, as products at a ragged edge may be summed in another order, which parts equal clips."""
 SPARE = 8
 """Clips beside the nearest that are compared in float64 at first."""
 MOST_CANDIDATES = 1024
@@ -112,17 +117,21 @@ def rank(
     Raises:
         ValueError: for features that are not finite, or fewer training clips than neighbours.
     """
-    _check(train, test, most if asked is None else asked)
     train_labels, test_labels = train_labels.to(train.device), test_labels.to(train.device)
     gallery = _Gallery.of(train)
+    _check(gallery, test, most if asked is None else asked)
     near = torch.empty(len(test), most, dtype=torch.int64, device=test.device)
     precision = torch.empty(len(test), dtype=torch.float64, device=test.device)
+    by_class = test_labels.argsort(stable=True)  # queries of a class share their right answers
     with _exact_products():
-        for label in test_labels.unique():  # queries of one class share their right answers
-            for rows in (test_labels == label).nonzero()[:, 0].split(1 + BLOCK // len(train)):
-                similarities, error = gallery.compare(test[rows])
-                near[rows] = gallery.nearest(test[rows], similarities, error, most)
-                precision[rows] = average_precision(similarities, train_labels == label)
+        for rows in by_class.split(min(QUERIES, 1 + BLOCK // len(train))):
+            similarities, error = gallery.compare(test[rows])
+            near[rows] = gallery.nearest(test[rows], similarities, error, most)
+            labels, counts = test_labels[rows].unique_consecutive(return_counts=True)
+            runs = zip(labels, similarities.split(counts.tolist()), strict=True)
+            precision[rows] = torch.cat(
+                [average_precision(run, train_labels == label) for label, run in runs]
+            )
     return Ranking(near, precision)
 
 
@@ -146,8 +155,8 @@ def nearest(train: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: as `rank`.
     """
-    _check(train, queries, k)
     gallery = _Gallery.of(train)
+    _check(gallery, queries, k)
     with _exact_products():
         found = gallery.nearest(queries, *gallery.compare(queries), k)
     return found, 1 - gallery.cosines(queries, found)
@@ -186,12 +195,16 @@ class _Gallery:
     @classmethod
     def of(cls, features: Tensor) -> "_Gallery":
         """Prepare (N, F) features."""
-        parts = features.split(ROWS)
-        mean = torch.stack([_unit(part).sum(dim=0) for part in parts]).sum(dim=0) / len(features)
-        centred = torch.cat([(_unit(part) - mean).float() for part in parts])
-        offset = torch.cat([((_unit(part) - mean) @ mean).float() for part in parts])
-        lengths = torch.cat([_length(part.double()) for part in parts])
-        reach = torch.linalg.vector_norm(centred, dim=1).max()
+        mean = features.new_zeros(features.shape[1], dtype=torch.float64)
+        centred, lengths = torch.empty_like(features), _lengths(features)
+        offset, reach = torch.empty_like(features[:, 0]), features.new_zeros(())
+        for rows in _parts(len(features)):
+            mean += lengths[rows].reciprocal() @ features[rows].double() / len(features)
+        for rows in _parts(len(features)):
+            unit = features[rows].double() / lengths[rows, None]
+            centred[rows] = unit.sub_(mean)
+            offset[rows] = unit @ mean
+            reach = reach.maximum(torch.linalg.vector_norm(centred[rows], dim=1).max())
         return cls(features, mean, centred, offset, lengths, reach)
 
     def compare(self, queries: Tensor) -> tuple[Tensor, Tensor]:
@@ -204,12 +217,17 @@ class _Gallery:
             (Q, N) similarities, each row less a number of its own, and (Q,) how far each can be
             off whatever the order of summation (Higham 2002, section 3.1).
         """
-        centred = (_unit(queries) - self.mean).float()  # (Q, F)
+        centred = torch.empty_like(queries)  # (Q, F)
+        for rows in _parts(len(queries)):
+            centred[rows] = _unit(queries[rows]).sub_(self.mean)
         length = torch.linalg.vector_norm(centred, dim=1)
-        similarities = self.offset.repeat(len(queries), 1)  # (Q, N)
+        similarities = self.offset.new_empty(len(queries), len(self.offset))  # (Q, N)
         parts = centred.split(TERMS, dim=1)  # short sums, each added to the whole, round less
-        for query, item in zip(parts, self.centred.split(TERMS, dim=1), strict=True):
-            similarities.addmm_(query, item.T)
+        tiles = (x.split(TILE) for x in (similarities.T, self.offset, self.centred))
+        for tile, offset, items in zip(*tiles, strict=True):
+            tile = tile.T.copy_(offset)
+            for query, item in zip(parts, items.split(TERMS, dim=1), strict=True):
+                tile.addmm_(query, item.T)
         roundings = min(TERMS, centred.shape[1]) + len(parts) + 3
         error = roundings * length * self.reach + (len(parts) + 1) * self.offset.abs().max()
         return similarities, error * (torch.finfo(torch.float32).eps / 2)
@@ -248,23 +266,33 @@ class _Gallery:
         return torch.stack(columns, dim=1) / lengths
 
 
+def _parts(count: int) -> Iterator[slice]:
+    """ROWS clips at a time, fewer at the end."""
+    return (slice(begin, begin + ROWS) for begin in range(0, count, ROWS))
+
+
 def _unit(features: Tensor) -> Tensor:
     """(N, F) rows brought to length 1, in float64; zero rows stay zero."""
-    features = features.double()
-    return features / _length(features)[:, None]
+    return features.double() / _lengths(features)[:, None]
 
 
-def _length(features: Tensor) -> Tensor:
-    """(N, F) to (N,), never zero, so that a zero vector can be divided by it."""
-    return torch.linalg.vector_norm(features, dim=1).clamp(min=torch.finfo(features.dtype).tiny)
+def _lengths(features: Tensor) -> Tensor:
+    """(N, F) to (N,) float64, never zero, so that a zero vector can be divided by it."""
+    lengths = features.new_empty(len(features), dtype=torch.float64)
+    for rows in _parts(len(features)):
+        # Always as many rows at a time: some devices sum in an order that depends on the number.
+        first = max(0, min(rows.start, len(features) - ROWS))
+        part = features[first : rows.stop].double()
+        lengths[first : rows.stop] = torch.linalg.vector_norm(part, dim=1)
+    return lengths.clamp_(min=torch.finfo(torch.float64).tiny)
 
 
-def _check(train: Tensor, test: Tensor, k: int) -> None:
-    for part, features in (("training", train), ("test", test)):
-        if not torch.isfinite(features).all():
+def _check(gallery: _Gallery, test: Tensor, k: int) -> None:
+    for part, lengths in (("training", gallery.lengths), ("test", _lengths(test))):
+        if not lengths.isfinite().all():  # as a float64 sum of squares is of all that is finite
             raise ValueError(f"the {part} features are not finite; choose another checkpoint")
-    if not 1 <= k <= len(train):
-        raise ValueError(f"--knn-neighbours {k}: there are {len(train)} training clips")
+    if not 1 <= k <= len(gallery.features):
+        raise ValueError(f"--knn-neighbours {k}: there are {len(gallery.features)} training clips")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 Axes: N clips, L classes.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,11 +49,14 @@ def average_precision(similarities: Tensor, relevant: Tensor) -> Tensor:
     Q, R = similarities.shape[0], int(relevant.sum())
     if R == 0:
         return similarities.new_zeros(Q, dtype=torch.float64)
-    near = similarities[:, relevant].sort(dim=1).values  # (Q, R), rising
-    passed = torch.searchsorted(near, similarities.contiguous(), right=True)  # (Q, N), 0 to R
-    count = torch.zeros(Q, R + 1, dtype=torch.int32, device=near.device)
-    count.scatter_add_(1, passed, torch.ones_like(passed, dtype=torch.int32))
-    # An item that passed more than r relevant ones is at least as near as relevant item r.
-    items = count.flip(1).cumsum(1).flip(1)[:, 1:]  # (Q, R)
+    near = _rising(similarities[:, relevant])  # (Q, R)
+    items = similarities.shape[1] - torch.searchsorted(_rising(similarities), near)  # (Q, R)
     right = R - torch.searchsorted(near, near)  # (Q, R)
     return (right / items.double()).mean(dim=1)
+
+
+def _rising(rows: Tensor) -> Tensor:
+    """Sort each row of (Q, N); NumPy, where it can, for it sorts bare numbers many times faster."""
+    if rows.device.type == "cpu":
+        return torch.from_numpy(np.sort(rows.numpy(), axis=1))
+    return rows.sort(dim=1).values

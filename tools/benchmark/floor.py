@@ -8,8 +8,10 @@ and stored activations are left out, so the floor is a bound and not a goal in i
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
+from dataset.skeleton import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from moco import EncoderConfig
 from tools.benchmark.timing import Side
 
@@ -141,6 +143,25 @@ def step_work(
 def view_floats(config: EncoderConfig) -> int:
     """Numbers in both layouts of one view of one clip."""
     return TIME_TOKENS * config.time_features + SPACE_TOKENS * config.space_features
+
+
+def load_work(num_frames: np.ndarray, rows: int) -> Work:
+    """Load a clip: read its recorded frames, both bodies to see which is there; write the table.
+
+    Args:
+        num_frames: (N,) recorded frames.
+        rows: of the packed table.
+
+    Returns:
+        Work of a mean clip.
+    """
+    read = NUM_BODIES * int(num_frames.sum())
+    return Work(0, FLOAT * NUM_JOINTS * NUM_COORDINATES * (read + rows) / len(num_frames))
+
+
+def knn_work(train: int, test: int, features: int) -> Work:
+    """Compare every test clip with every training clip, reading the features once."""
+    return Work(2 * train * test * features, FLOAT * (train + test) * features)
 
 
 def probe_work(config: EncoderConfig, clips: tuple[int, int], classes: int, epochs: int) -> Work:

@@ -11,7 +11,7 @@ def oracle(name: str) -> ModuleType:
     implementation that judges the fast one and is never shipped beside it.
 
     Args:
-        name: "augment", "model", "step" or "prepare".
+        name: "augment", "load", "model", "step" or "prepare".
 
     Returns:
         The module.

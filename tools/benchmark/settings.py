@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 import torch
 
+NTU60_CLIPS = (40_091, 16_487)
+"""Training and test clips of NTU RGB+D 60, cross-subject."""
+HALF = (20_000, 8_000)
+"""About half of either, which a CPU looks up in seconds."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -17,8 +22,10 @@ class Settings:
         kinds: encoders whose training step is measured.
         repetitions: least number of timed turns of a step; other works follow it.
         data_clips: clips in the split that views are drawn from.
+        load_clips: clips in the file that is loaded, 0.18 MB each.
         probe_clips: clips that the probe trains on and is tested on.
         probe_epochs: epochs of the probe.
+        knn_clips: clips to find and clips to look up.
         raw_performers: people in the raw recordings that are prepared, 48 files each, and then of
             twice as many; 3 or more, so that every part of both protocols gets some.
         plain_files: how many of those files the oracle prepares.
@@ -31,8 +38,10 @@ class Settings:
     kinds: tuple[str, ...] = ("Transformer", "GRU", "LSTM")
     repetitions: int = 7
     data_clips: int = 512
+    load_clips: int = 4096
     probe_clips: tuple[int, int] = (1024, 512)
     probe_epochs: int = 80
+    knn_clips: tuple[int, int] = HALF
     raw_performers: int = 6
     plain_files: int = 16
 
@@ -48,12 +57,14 @@ def choose(device: torch.device, quick: bool) -> Settings:
         Settings.
     """
     if not quick:
-        return Settings(device)
+        return Settings(device, knn_clips=NTU60_CLIPS if device.type == "cuda" else HALF)
     return Settings(
         device,
         repetitions=3,
         data_clips=128,
+        load_clips=1024,
         probe_clips=(256, 128),
+        knn_clips=(6_000, 2_400),
         raw_performers=3,
         plain_files=8,
     )
