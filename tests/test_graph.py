@@ -85,7 +85,7 @@ def data(tmp_path_factory):
 @pytest.fixture
 def without_onednn_lstm(kind):
     """Its workspace goes from pass to pass unseen by the tape."""
-    with torch.backends.mkldnn.flags(enabled=kind != "LSTM"):
+    with torch.backends.mkldnn.flags(enabled=kind != "LSTM", allow_tf32=False):
         yield
 
 
