@@ -29,6 +29,7 @@ from tools.benchmark import (
     report,
     step,
     timing,
+    train,
 )
 from tools.benchmark.settings import Settings, choose
 from tools.features import extract
@@ -40,6 +41,10 @@ TINY = Settings(
     hidden_size=16,
     queue_size=8,
     kinds=("GRU", "Transformer"),
+    train_kinds=("GRU",),
+    train_clips=9,
+    train_steps=3,
+    workers=0,
     repetitions=1,
     data_clips=8,
     load_clips=5,
@@ -60,9 +65,10 @@ def _hurry(monkeypatch):
 def _small_machine(monkeypatch):
     original = floor.Machine.__init__
 
-    def small(self, device):
-        original(self, device)
-        self._left, self._right = torch.ones(8, 4), torch.ones(4, 12)
+    def small(self, device, precision="fp32"):
+        original(self, device, precision)
+        dtype = self._left.dtype
+        self._left, self._right = torch.ones(8, 4, dtype=dtype), torch.ones(4, 12, dtype=dtype)
 
     monkeypatch.setattr(floor.Machine, "__init__", small)
 
@@ -154,10 +160,13 @@ def test_both_sides_of_the_step_end_in_one_state():
 
 
 def test_each_encoder_has_its_row_and_each_stream_its_own():
-    rows = [*step.rows(TINY), *data.rows(TINY)]
+    rows = [*step.rows(TINY), *train.rows(TINY), *data.rows(TINY)]
     assert [row.work for row in rows] == [
-        "step, GRU",
-        "step, Transformer",
+        "step, GRU, fp32",
+        "step, GRU, bf16",
+        "step, Transformer, fp32",
+        "step, Transformer, bf16",
+        "train, GRU, fp32",
         "data, joint",
         "data, motion",
         "data, bone",
@@ -184,6 +193,37 @@ def test_both_sides_of_the_probe_see_the_same_features():
     network = step.plain_model(model).encoder_q.eval()
     theirs = plain.oracle("probe").recomputed(network, arrays.data, arrays.num_frames, "joint")
     torch.testing.assert_close(ours, theirs(range(5)), rtol=0, atol=1e-5)
+
+
+def test_ours_trains_where_the_oracle_is_fed_by_workers(monkeypatch):
+    (row,) = train.rows(replace(TINY, workers=1, train_precisions=("bf16",)))
+    assert row.note.startswith("plain: float32, 1 workers; 451 epochs of 37,646 clips: ")
+    minutes = row.ours_ms / 60e3 * (37_646 // TINY.batch) * 451
+    assert row.note.endswith(f" {minutes:,.0f} min")
+    assert row.precision == "bf16"
+
+
+def test_the_workers_views_are_the_oracles():
+    feed, augment = plain.oracle("feed"), plain.oracle("augment")
+    arrays = recordings.random_arrays(4)
+    clips = feed.PlainClips(arrays.data, arrays.num_frames, "bone")
+    torch.manual_seed(0)
+    query, key = clips[2]
+    torch.manual_seed(0)
+    random = np.random.default_rng(int(torch.randint(2**31, ())))
+    expected = augment.two_views(arrays.data[2], int(arrays.num_frames[2]), "bone", random)
+    assert np.array_equal(query[0], expected[0][0])
+    assert np.array_equal(key[1], expected[1][1])
+    batches = feed.batches_for_ever(clips, 2, 0, CPU)
+    for _ in range(3):  # more than an epoch
+        query, key = next(batches)
+    assert query[0].shape == (2, 64, 150)
+    assert key[1].shape == (2, 50, 192)
+
+
+def test_the_floor_is_of_the_precision_that_is_measured():
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        assert floor.Machine(CPU, precision).sides()["product"]().dtype == dtype
 
 
 def test_preparation_is_measured_by_the_file_at_two_sizes():
@@ -287,7 +327,7 @@ def test_one_thread_is_lent_and_given_back():
 
 
 def test_the_table_has_its_columns_and_the_json_the_same_figures(tmp_path):
-    row = report.Row("step, GRU", 20.0, 50.0, 8.0, 100.0, 1e11, 1e10, "batch 64")
+    row = report.Row("step, GRU", 20.0, 50.0, 8.0, 100.0, 1e11, 1e10, note="batch 64")
     header, rule, line = report.table([row]).splitlines()
     assert [cell.strip() for cell in header.strip("|").split("|")] == list(report.HEADINGS)
     assert len(header) == len(rule) == len(line)
@@ -299,7 +339,8 @@ def test_the_table_has_its_columns_and_the_json_the_same_figures(tmp_path):
     assert stored["rows"][0]["ratio"] == 2.5
     assert {field.name for field in fields(row)} < set(stored["rows"][0])
     assert stored["machine"]["device"] == "cpu"
-    assert "100 GFLOP/s" in report.summary(CPU, [row])
+    other = replace(row, precision="bf16", product_rate=3e11)
+    assert "products at fp32 100, bf16 300 GFLOP/s" in report.summary(CPU, [row, other])
 
 
 def test_random_recordings_look_like_prepared_ones():

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # both import torch
     from tools.benchmark.report import Row
     from tools.benchmark.settings import Settings
 
-WORKS = ("step", "data", "load", "probe", "knn", "prepare")
+WORKS = ("step", "train", "data", "load", "probe", "knn", "prepare")
 
 
 def parser() -> argparse.ArgumentParser:

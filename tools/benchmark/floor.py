@@ -14,6 +14,7 @@ import torch
 from dataset.skeleton import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from moco import EncoderConfig
 from tools.benchmark.timing import Side
+from tools.runtime import set_precision
 
 FLOAT = 4
 """Bytes of a float32."""
@@ -40,22 +41,33 @@ class Work:
 class Machine:
     """The rates of the machine itself, measured among the works by the same clock."""
 
-    def __init__(self, device: torch.device) -> None:
-        """Allocate the operands: the step's commonest product, and a copy larger than caches."""
+    def __init__(self, device: torch.device, precision: str = "fp32") -> None:
+        """Allocate the operands: the step's commonest product, and a copy larger than caches.
+
+        Args:
+            device: where to measure.
+            precision: of the product, "fp32", "tf32" or "bf16".
+        """
         tokens, d = (64 * TIME_TOKENS, 512) if device.type == "cpu" else (16384, 2048)
-        self._left = torch.randn(tokens, d, device=device)
-        self._right = torch.randn(d, 3 * d, device=device)
+        self._device, self._precision = device, precision
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self._left = torch.randn(tokens, d, device=device, dtype=dtype)
+        self._right = torch.randn(d, 3 * d, device=device, dtype=dtype)
         # Written, so that its pages exist: untouched zeros would read faster than memory does.
         self._from = torch.ones(2**24 if device.type == "cpu" else 2**28, device=device)
         self._to = torch.ones_like(self._from)
-        self._left @ self._right  # the first product also sets the library up
+        self._multiply()  # the first product also sets the library up
 
     def sides(self) -> dict[str, Side]:
         """What to time beside the works: "product" and "copy"."""
         return {
-            "product": lambda: self._left @ self._right,
+            "product": self._multiply,
             "copy": lambda: self._to.copy_(self._from),
         }
+
+    def _multiply(self) -> torch.Tensor:
+        set_precision(self._precision, self._device)
+        return self._left @ self._right
 
     def rates(self, times: Mapping[str, float]) -> tuple[float, float]:
         """Operations a second and bytes a second, of the seconds that `sides` took."""

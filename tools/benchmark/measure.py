@@ -15,6 +15,7 @@ def measure(
     *,
     ours_per: float = 1.0,
     plain_per: float = 1.0,
+    precision: str = "fp32",
     note: str = "",
 ) -> Row:
     """Warm both sides up, then time them in turns, and the machine's own rates with them.
@@ -27,6 +28,7 @@ def measure(
         settings: device and turns.
         ours_per: units of work that one call of ours does.
         plain_per: likewise of the oracle; below 1 where it does a part.
+        precision: of the floor's products.
         note: to the reader.
 
     Returns:
@@ -34,15 +36,11 @@ def measure(
     """
     memory = peak_memory(ours, settings.device)
     plain()
-    machine = Machine(settings.device)  # late: its operands are no part of the memory of ours
+    # Only now: its operands are no part of the memory of ours.
+    machine = Machine(settings.device, precision)
     sides = {"ours": ours, "plain": plain, **machine.sides()}
     times = interleave(sides, settings.device, settings.repetitions)
-    return Row(
-        work,
-        1e3 * times["ours"] / ours_per,
-        1e3 * times["plain"] / plain_per,
-        1e3 * machine.floor(least, times),
-        memory,
-        *machine.rates(times),
-        note,
-    )
+    ours_ms, plain_ms = 1e3 * times["ours"] / ours_per, 1e3 * times["plain"] / plain_per
+    floor_ms = 1e3 * machine.floor(least, times)
+    rates = machine.rates(times)
+    return Row(work, ours_ms, plain_ms, floor_ms, memory, *rates, precision, note)

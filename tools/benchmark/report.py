@@ -26,6 +26,7 @@ class Row:
         memory_mib: most memory held while ours ran.
         product_rate: floating-point operations a second, measured in the same turns.
         copy_rate: bytes a second, likewise.
+        precision: of those products.
         note: what the reader must know to read the figures.
     """
 
@@ -36,6 +37,7 @@ class Row:
     memory_mib: float
     product_rate: float
     copy_rate: float
+    precision: str = "fp32"
     note: str = ""
 
     @property
@@ -82,11 +84,13 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 def summary(device: torch.device, rows: Sequence[Row]) -> str:
     """One line above the table: the machine and the rates it showed in this run."""
-    best = max(row.product_rate for row in rows) / 1e9
     copy = max(row.copy_rate for row in rows) / 1e9
+    kinds = sorted({row.precision for row in rows}, reverse=True)
+    best = {k: max(row.product_rate for row in rows if row.precision == k) / 1e9 for k in kinds}
+    products = ", ".join(f"{kind} {rate:,.0f}" for kind, rate in best.items())
     about = machine(device)
     where = about.get("gpu") or f"{about['processor']}, {about['threads']} threads"
-    rates = f"float32 products {best:.0f} GFLOP/s, copy {copy:.1f} GB/s"
+    rates = f"products at {products} GFLOP/s, copies at {copy:.1f} GB/s"
     return f"{where}; torch {about['torch']}; {rates}"
 
 

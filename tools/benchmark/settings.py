@@ -1,6 +1,7 @@
 """The sizes at which works are measured: the published ones, or few enough for a laptop."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -20,6 +21,13 @@ class Settings:
         hidden_size: d of the encoder.
         queue_size: K.
         kinds: encoders whose training step is measured.
+        precisions: in which it is.
+        train_kinds: encoders whose step is measured with its views; on a CPU, where those are one
+            part in a hundred, one will do.
+        train_precisions: in which it is.
+        train_clips: clips in the split that those steps train on.
+        train_steps: steps in a turn.
+        workers: processes that make the oracle's views.
         repetitions: least number of timed turns of a step; other works follow it.
         data_clips: clips in the split that views are drawn from.
         load_clips: clips in the file that is loaded, 0.18 MB each.
@@ -36,6 +44,12 @@ class Settings:
     hidden_size: int = 512
     queue_size: int = 2048
     kinds: tuple[str, ...] = ("Transformer", "GRU", "LSTM")
+    precisions: tuple[str, ...] = ("fp32", "bf16")
+    train_kinds: tuple[str, ...] = ("Transformer",)
+    train_precisions: tuple[str, ...] = ("fp32",)
+    train_clips: int = 512
+    train_steps: int = 4
+    workers: int = 2
     repetitions: int = 7
     data_clips: int = 512
     load_clips: int = 4096
@@ -56,15 +70,31 @@ def choose(device: torch.device, quick: bool) -> Settings:
     Returns:
         Settings.
     """
-    if not quick:
-        return Settings(device, knn_clips=NTU60_CLIPS if device.type == "cuda" else HALF)
-    return Settings(
-        device,
-        repetitions=3,
-        data_clips=128,
-        load_clips=1024,
-        probe_clips=(256, 128),
-        knn_clips=(6_000, 2_400),
-        raw_performers=3,
-        plain_files=8,
-    )
+    settings = Settings(device)
+    if device.type == "cuda":
+        settings = replace(settings, **ON_A_GPU)
+    if quick:
+        settings = replace(settings, **QUICK)
+    return settings
+
+
+ON_A_GPU: dict[str, Any] = {
+    "precisions": ("fp32", "tf32", "bf16"),
+    "train_kinds": Settings.kinds,
+    "train_precisions": ("tf32", "bf16"),
+    "train_clips": 4096,
+    "train_steps": 64,
+    "workers": 16,
+    "knn_clips": NTU60_CLIPS,
+}
+QUICK: dict[str, Any] = {
+    "repetitions": 3,
+    "train_clips": 256,
+    "train_steps": 2,
+    "data_clips": 128,
+    "load_clips": 1024,
+    "probe_clips": (256, 128),
+    "knn_clips": (6_000, 2_400),
+    "raw_performers": 3,
+    "plain_files": 8,
+}

@@ -9,13 +9,14 @@ import torch
 
 from moco import EncoderConfig, HiCo, Views
 from moco.published import to_published
-from tools.benchmark.floor import SPACE_TOKENS, TIME_TOKENS, step_work
+from tools.benchmark.floor import SPACE_TOKENS, TIME_TOKENS, Work, step_work
 from tools.benchmark.measure import measure
 from tools.benchmark.plain import oracle
 from tools.benchmark.report import Row
 from tools.benchmark.settings import Settings
 from tools.benchmark.timing import Side
 from tools.checkpoint import make_optimizer
+from tools.runtime import set_precision
 from tools.trainer import training_step
 
 RATES = (0.01, 0.9, 1e-4)
@@ -23,23 +24,46 @@ RATES = (0.01, 0.9, 1e-4)
 
 
 def rows(settings: Settings) -> Iterator[Row]:
-    """Measure the step of each encoder, in train mode with dropout, on views that lie ready."""
+    """Measure the step of each encoder, in train mode with dropout, on views that lie ready.
+
+    The oracle's steps are float32, whatever the precision of ours.
+    """
     for kind in settings.kinds:
-        config = EncoderConfig(kind, settings.hidden_size)
-        model = HiCo(config, queue_size=settings.queue_size)
-        least = step_work(
-            config,
-            settings.batch,
-            sum(parameter.numel() for parameter in model.query.parameters()),
-            model.projection_size,
-            model.queue_size,
-        )
-        query, key = (random_views(config, settings) for _ in range(2))
-        plain = plain_side(plain_model(model).to(settings.device), query, key)
-        ours = our_side(model.to(settings.device), query, key)
-        name = f"step, {kind}"
-        note = f"batch {settings.batch}, d {settings.hidden_size}, float32, views ready"
-        yield measure(name, ours, plain, least, settings, note=note)
+        for precision in settings.precisions:
+            yield _row(kind, precision, settings)
+
+
+def _row(kind: str, precision: str, settings: Settings) -> Row:
+    config = EncoderConfig(kind, settings.hidden_size)
+    model = HiCo(config, queue_size=settings.queue_size)
+    query, key = (random_views(config, settings) for _ in range(2))
+    plain = plain_side(plain_model(model).to(settings.device), query, key)
+    return measure(
+        f"step, {kind}, {precision}",
+        our_side(model.to(settings.device), query, key, precision),
+        in_float32(plain, settings),
+        full_step(model, settings),
+        settings,
+        precision=precision,
+        note=f"batch {settings.batch}, d {settings.hidden_size}, views ready; plain: float32",
+    )
+
+
+def full_step(model: HiCo, settings: Settings) -> Work:
+    """The least work of a step of this model."""
+    parameters = sum(parameter.numel() for parameter in model.query.parameters())
+    sizes = (model.projection_size, model.queue_size)
+    return step_work(model.config, settings.batch, parameters, *sizes)
+
+
+def in_float32(side: Side, settings: Settings) -> Side:
+    """The same with products in float32 proper."""
+
+    def _side() -> object:
+        set_precision("fp32", settings.device)
+        return side()
+
+    return _side
 
 
 def random_views(config: EncoderConfig, settings: Settings) -> Views:
@@ -49,9 +73,15 @@ def random_views(config: EncoderConfig, settings: Settings) -> Views:
     return Views(time.to(settings.device), space.to(settings.device))
 
 
-def our_side(model: HiCo, query: Views, key: Views) -> Side:
+def our_side(model: HiCo, query: Views, key: Views, precision: str = "fp32") -> Side:
     """Our step, the very one that pre-training takes."""
-    return partial(training_step, model, make_optimizer(model, *RATES), query, key)
+    optimizer = make_optimizer(model, *RATES)
+
+    def _step() -> None:
+        set_precision(precision, query.time.device)
+        training_step(model, optimizer, query, key, precision)
+
+    return _step
 
 
 def plain_model(model: HiCo) -> Any:
