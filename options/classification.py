@@ -8,7 +8,6 @@ rate and decay are those of MAMP.
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from options import groups
 
@@ -32,12 +31,10 @@ TRAINS_ENCODER = {
 
 
 @dataclass(frozen=True)
-class ClassificationOptions:
+class ClassificationOptions(groups.EvaluationOptions):
     """Everything a classification is told; made and checked by `parse`.
 
     Attributes:
-        pretrained: the checkpoint whose encoder is scored, or "random".
-        encoder: shape of the random encoder, like the four that follow; None when not given.
         mode: "linear", "finetune" or "supervised".
         schedule: epochs at which the learning rate falls to a tenth, rising.
         encoder_lr: learning rate of the encoder; None for `lr`, like that of the classifier.
@@ -48,25 +45,11 @@ class ClassificationOptions:
         runs: how many subsets or seeds.
         resume: classifier to go on from, "" for none.
         probe_crop: crop of the training clips: "centre" or "random".
-        output_path: folder for all files; None for folders beside the checkpoint.
-        seed: None for a fresh one.
-        workers: None when not given; never needed.
     """
 
-    dataset: str
-    protocol: str
-    stream: str
-    data_path: Path
-    pretrained: str
-    encoder: str | None
-    hidden_size: int | None
-    num_heads: int | None
-    num_layers: int | None
-    granularity: int | None
     mode: str
     epochs: int
     start_epoch: int
-    batch_size: int
     lr: float
     encoder_lr: float | None
     head_lr: float | None
@@ -82,11 +65,6 @@ class ClassificationOptions:
     runs: int
     probe_crop: str
     resume: str
-    output_path: Path | None
-    device: str
-    seed: int | None
-    print_freq: int
-    workers: int | None
 
 
 def parse(argv: Sequence[str] | None = None) -> ClassificationOptions:

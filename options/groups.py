@@ -10,6 +10,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -31,6 +32,37 @@ PUBLISHED_ENCODER = {
     "granularity": 4,
 }
 """The encoder of the published run (HiCo, AAAI 2023, arXiv:2212.02082)."""
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What every evaluation of an encoder is told.
+
+    Attributes:
+        pretrained: the checkpoint whose encoder is scored, or "random".
+        encoder: shape of the random encoder, like the four that follow; None when not given.
+        batch_size: clips taken at a time.
+        output_path: folder for what is written; None for one beside the checkpoint.
+        seed: None for a fresh one.
+        workers: None when not given; never needed.
+    """
+
+    dataset: str
+    protocol: str
+    stream: str
+    data_path: Path
+    pretrained: str
+    encoder: str | None
+    hidden_size: int | None
+    num_heads: int | None
+    num_layers: int | None
+    granularity: int | None
+    batch_size: int
+    output_path: Path | None
+    device: str
+    seed: int | None
+    print_freq: int
+    workers: int | None
 
 
 class Parser(argparse.ArgumentParser):

@@ -12,45 +12,23 @@ from options import groups
 
 
 @dataclass(frozen=True)
-class RetrievalOptions:
+class RetrievalOptions(groups.EvaluationOptions):
     """Everything one retrieval is told; made and checked by `parse`.
 
     Attributes:
-        pretrained: the checkpoint whose encoder is scored, or "random".
-        encoder: shape of the random encoder, like the four that follow; None when not given.
-        batch_size: clips encoded at a time.
         knn_neighbours: numbers of nearest clips that vote on a test clip, rising; none where
             they were not given with `query_file`.
         gallery: clips to find: "train", "val", or a file of sample names.
         query: clips to look up: likewise.
         query_file: one raw recording to look up instead; None for none.
         save_features: .npz file for the features of both parts; None for none.
-        output_path: folder for results.json; None for one beside the checkpoint.
-        seed: None for a fresh one.
-        workers: None when not given; never needed.
     """
 
-    dataset: str
-    protocol: str
-    stream: str
-    data_path: Path
-    pretrained: str
-    encoder: str | None
-    hidden_size: int | None
-    num_heads: int | None
-    num_layers: int | None
-    granularity: int | None
-    batch_size: int
     knn_neighbours: tuple[int, ...]
     gallery: str
     query: str
     query_file: Path | None
     save_features: Path | None
-    output_path: Path | None
-    device: str
-    seed: int | None
-    print_freq: int
-    workers: int | None
 
 
 def parse(argv: Sequence[str] | None = None) -> RetrievalOptions:

@@ -4,6 +4,20 @@ import pytest
 
 
 @pytest.fixture
+def evaluate(data, tmp_path, monkeypatch, capsys):
+    """Run a script on the module's own `data` in an empty working folder; returns what it said."""
+    (tmp_path / "working").mkdir()
+    monkeypatch.chdir(tmp_path / "working")
+
+    def _evaluate(main, *arguments):
+        capsys.readouterr()
+        main(["--data-path", str(data), "--device", "cpu", *map(str, arguments)])
+        return capsys.readouterr().out
+
+    return _evaluate
+
+
+@pytest.fixture
 def refuse(run, capsys):
     """Run a script by the module's own `run`, which must refuse; returns its one line."""
 

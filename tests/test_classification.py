@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,19 +31,9 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture
-def run(data, tmp_path, monkeypatch, capsys):
-    """Run the script in an empty working folder; returns what it printed."""
-    (tmp_path / "working").mkdir()
-    monkeypatch.chdir(tmp_path / "working")
-
-    def _run(*arguments):
-        capsys.readouterr()
-        action_classification.main(
-            ["--data-path", str(data), "--device", "cpu", *SHORT, *map(str, arguments)]
-        )
-        return capsys.readouterr().out
-
-    return _run
+def run(evaluate):
+    """Run the script; returns what it printed."""
+    return partial(evaluate, action_classification.main, *SHORT)
 
 
 @pytest.fixture

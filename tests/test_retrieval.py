@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,19 +29,9 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture
-def run(data, tmp_path, monkeypatch, capsys):
-    """Run the script in an empty working folder; returns what it printed."""
-    (tmp_path / "working").mkdir()
-    monkeypatch.chdir(tmp_path / "working")
-
-    def _run(*arguments):
-        capsys.readouterr()
-        action_retrieval.main(
-            ["--data-path", str(data), "--device", "cpu", "--seed", "3", *map(str, arguments)]
-        )
-        return capsys.readouterr().out
-
-    return _run
+def run(evaluate):
+    """Run the script; returns what it printed."""
+    return partial(evaluate, action_retrieval.main, "--seed", "3")
 
 
 @pytest.fixture
