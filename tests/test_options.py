@@ -81,6 +81,8 @@ EVERY_OPTION = {
         ("--num-layers", "2", "num_layers", 2),
         ("--granularity", "3", "granularity", 3),
         ("--queue-wrap", "full", "queue_wrap", "full"),
+        ("--precision", "bf16", "precision", "bf16"),
+        ("--graph", "off", "graph", "off"),
         ("--save-freq", "10", "save_freq", 10),
     ],
     "classification": [
