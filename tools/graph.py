@@ -37,14 +37,15 @@ class Recorder(Protocol):
 
 
 class CudaGraph:
-    """Records on the current CUDA device."""
+    """Records on one CUDA device, which need not be the current one."""
 
-    def __init__(self) -> None:
-        self._side = torch.cuda.Stream()
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._side = torch.cuda.Stream(device)
 
     def warm(self, work: Work) -> Tensor:
         """Run beside the default stream, on which nothing that is recorded may depend."""
-        current = torch.cuda.current_stream()
+        current = torch.cuda.current_stream(self._device)
         self._side.wait_stream(current)
         with torch.cuda.stream(self._side):
             answer = work()
@@ -54,8 +55,20 @@ class CudaGraph:
     def record(self, work: Work) -> tuple[Callable[[], None], Tensor]:
         """See Recorder."""
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            answer = work()
+        current = torch.cuda.current_stream(self._device)
+        # The outer stream is for a recording that fails: it would leave its own the current one.
+        try:
+            with (
+                torch.cuda.device(self._device),
+                torch.cuda.stream(current),
+                torch.cuda.graph(graph, stream=self._side),
+            ):
+                answer = work()
+        except RuntimeError:
+            # The state that dropout draws from would take itself to be recorded for ever.
+            generator = torch.cuda.default_generators[self._side.device.index]
+            generator.graphsafe_set_state(generator.clone_state())
+            raise
         return graph.replay, answer
 
 
@@ -126,4 +139,4 @@ def choose_recorder(
         return None, f"plain, {device.type} needs no graph"
     if not resident:
         return None, "plain, the clips do not fit the GPU and come from the host"
-    return CudaGraph(), f"a CUDA graph, after {WARM_UP} plain ones"
+    return CudaGraph(device), f"a CUDA graph, after {WARM_UP} plain ones"
