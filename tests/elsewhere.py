@@ -166,6 +166,7 @@ def elsewhere():
     fused = mock.Mock(return_value=["cpu", AWAY.type])
     with (
         mock.patch("torch.autocast", functions.autocast),
+        mock.patch("torch.inference_mode", torch.no_grad),  # which such tensors cannot enter
         mock.patch("torch.optim.optimizer._get_fused_kernels_supported_devices", fused),
         functions,
         Elsewhere() as mode,
