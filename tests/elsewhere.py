@@ -68,6 +68,8 @@ class _Functions(TorchFunctionMode):
         if func in (torch.tensor, torch.as_tensor) and device is not None:
             del kwargs["device"]  # made on the host, then copied, as all data is
             return func(*args, **kwargs).to(device)
+        if func is torch.Tensor.tolist and isinstance(args[0], Away):
+            return args[0].cpu().tolist()
         if self.lower is not None and func in (torch._VF.gru, torch._VF.lstm):
             raise AssertionError("CUDA's autocast runs recurrent layers in float16, whatever asked")
         if self.lower is not None and func in LOWERED + RAISED:
@@ -113,7 +115,12 @@ class Elsewhere(TorchDispatchMode):
         moved = torch.device(to).type == AWAY.type
         if func is torch.ops.aten.copy_.default:
             moved = isinstance(args[0], Away)
-        self._check(func, given, away, moved)
+        if func in MASKED and isinstance(args[0], Away) and not self.recording:
+            places = {id(x) for x in tree_leaves(args[1])}  # may come from the host: it is sent
+            self._check(func, [x for x in given if isinstance(x, Away) or id(x) not in places],
+                        away, moved)  # fmt: skip
+        else:
+            self._check(func, given, away, moved)
         owners = {id(x.here): x for x in away}
         kwargs = {name: _home(x) for name, x in kwargs.items()}
         if device is not None:
