@@ -25,6 +25,7 @@ LOWERED = (
     *(torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__),
 )
 RAISED = (F.layer_norm, torch.layer_norm, torch.softmax, torch.Tensor.softmax, torch.logsumexp)
+ITEMS = (torch.Tensor.__getitem__, torch.Tensor.__setitem__)
 HOST_READS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 
 
@@ -68,6 +69,8 @@ class _Functions(TorchFunctionMode):
         if func in (torch.tensor, torch.as_tensor) and device is not None:
             del kwargs["device"]  # made on the host, then copied, as all data is
             return func(*args, **kwargs).to(device)
+        if func in ITEMS and isinstance(args[0], Away) and isinstance(args[1], list):
+            args = (args[0], torch.tensor(args[1]), *args[2:])
         if func is torch.Tensor.tolist and isinstance(args[0], Away):
             return args[0].cpu().tolist()
         if self.lower is not None and func in (torch._VF.gru, torch._VF.lstm):
@@ -84,7 +87,7 @@ class _Functions(TorchFunctionMode):
             with AUTOCAST(device_type, dtype, enabled):
                 yield
             return
-        before, self.lower = self.lower, dtype if enabled else None
+        before, self.lower = self.lower, (dtype or torch.float16) if enabled else None
         try:
             yield
         finally:
@@ -110,6 +113,8 @@ class Elsewhere(TorchDispatchMode):
         kwargs = kwargs or {}
         given = [x for x in tree_leaves((args, kwargs)) if torch.is_tensor(x)]
         away = [x for x in given if isinstance(x, Away)]
+        if any(x.device == AWAY for x in given if not isinstance(x, Away)):
+            raise AssertionError(f"{func} of a tensor that was made without its data")
         device = kwargs.get("device")
         to = device if device is not None else AWAY if away else torch.device("cpu")
         moved = torch.device(to).type == AWAY.type
