@@ -7,6 +7,7 @@ The device goes by PyTorch's name "meta", the only one that needs no library of 
 """
 
 import copy
+import importlib
 from contextlib import contextmanager
 from unittest import mock
 
@@ -175,11 +176,12 @@ def _home(tree):
 def elsewhere():
     """Within, "meta" is a device that computes; yields its mode."""
     functions = _Functions()
+    optimizers = importlib.import_module("torch.optim.optimizer")  # torch.optim hides its name
     fused = mock.Mock(return_value=["cpu", AWAY.type])
     with (
         mock.patch("torch.autocast", functions.autocast),
         mock.patch("torch.inference_mode", torch.no_grad),  # which such tensors cannot enter
-        mock.patch("torch.optim.optimizer._get_fused_kernels_supported_devices", fused),
+        mock.patch.object(optimizers, "_get_fused_kernels_supported_devices", fused),
         functions,
         Elsewhere() as mode,
     ):
