@@ -3,7 +3,7 @@
 Axes: N clips, G granularities, d hidden size, D projection size.
 """
 
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,17 +13,17 @@ from moco.config import EncoderConfig
 from moco.encoder import Features
 
 LEVELS = ("clip", "part", "temporal", "spatial", "instance")
-Item = TypeVar("Item")
 
 
-class Levels(NamedTuple, Generic[Item]):
-    """One thing for each of the five levels of the contrast."""
+class Levels(NamedTuple):
+    """One thing for each of the five levels of the contrast; Levels[Tensor] says which."""
 
-    clip: Item
-    part: Item
-    temporal: Item
-    spatial: Item
-    instance: Item
+    # Not also Generic, which Python 3.10 refuses; tuples take [Tensor] by themselves.
+    clip: Any
+    part: Any
+    temporal: Any
+    spatial: Any
+    instance: Any
 
 
 def head(in_features: int, hidden_size: int, projection_size: int) -> nn.Sequential:

@@ -4,6 +4,7 @@ Axes: N clips, T tokens of a level, R of all levels and clips, d hidden size, G 
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -42,8 +43,10 @@ class RecurrentEncoder(nn.Module):
         return torch.stack(maxima, dim=1)
 
     def _together(self, levels: list[Tensor]) -> list[Tensor]:
-        packed, shapes = pack(levels)
-        encoded = self.rnn(packed)[0].data
+        # CUDA's autocast would run this in float16, where small gradients vanish, not in bfloat16.
+        with torch.autocast(levels[0].device.type, enabled=False):
+            packed, shapes = pack([level.float() for level in levels])
+            encoded = self.rnn(packed)[0].data
         return [maximum(tokens, dim=0) for tokens in unpack(encoded, shapes)]
 
 
@@ -73,10 +76,14 @@ def pack(levels: Sequence[Tensor]) -> tuple[PackedSequence, list[tuple[int, int,
         )  # (count, N, steps, d)
         blocks.append(block.permute(2, 0, 1, 3))
         begin = end
-    shapes = [block.shape[:3] for block in blocks]
-    sizes = [count * N for steps, count, N in shapes for _ in range(steps)]
+    shapes = [tuple(block.shape[:3]) for block in blocks]
     data = torch.cat([block.flatten(0, 2) for block in blocks])  # (R, d)
-    return PackedSequence(data, torch.tensor(sizes)), [tuple(shape) for shape in shapes]
+    return PackedSequence(data, _step_sizes(*shapes)), shapes
+
+
+@cache  # else the host would make it anew in every step, and it lies there
+def _step_sizes(*shapes: tuple[int, int, int]) -> Tensor:
+    return torch.tensor([count * N for steps, count, N in shapes for _ in range(steps)])
 
 
 def unpack(data: Tensor, shapes: Sequence[tuple[int, int, int]]) -> list[Tensor]:

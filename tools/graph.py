@@ -37,7 +37,7 @@ class Recorder(Protocol):
 
 
 class CudaGraph:
-    """Records on a CUDA device."""
+    """Records on one CUDA device, which need not be the current one."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -55,8 +55,20 @@ class CudaGraph:
     def record(self, work: Work) -> tuple[Callable[[], None], Tensor]:
         """See Recorder."""
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(self._device), torch.cuda.graph(graph):
-            answer = work()
+        current = torch.cuda.current_stream(self._device)
+        # The outer stream is for a recording that fails: it would leave its own the current one.
+        try:
+            with (
+                torch.cuda.device(self._device),
+                torch.cuda.stream(current),
+                torch.cuda.graph(graph, stream=self._side),
+            ):
+                answer = work()
+        except RuntimeError:
+            # The state that dropout draws from would take itself to be recorded for ever.
+            generator = torch.cuda.default_generators[self._side.device.index]
+            generator.graphsafe_set_state(generator.clone_state())
+            raise
         return graph.replay, answer
 
 
