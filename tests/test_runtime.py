@@ -39,6 +39,9 @@ def test_tf32_is_allowed_where_it_is_asked_for_and_there():
     assert torch.backends.cuda.matmul.allow_tf32
     set_precision("bf16", torch.device("cuda"))
     assert not torch.backends.cuda.matmul.allow_tf32
+    assert torch.backends.cudnn.allow_tf32
+    set_precision("fp32", torch.device("cuda"))
+    assert not torch.backends.cudnn.allow_tf32
 
 
 def test_a_seed_fixes_all_draws_and_none_given_is_reported():

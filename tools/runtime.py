@@ -21,7 +21,8 @@ def set_precision(precision: str, device: torch.device) -> None:
     PyTorch lets cuDNN round to tf32 by itself; the published numbers are float32.
 
     Args:
-        precision: "tf32" allows it; "fp32" and "bf16" (whose autocast is the step's) forbid it.
+        precision: "fp32" forbids it; "tf32" allows it; "bf16" (whose autocast is the step's) allows
+            it where autocast does not reach, in recurrent layers.
         device: where the products run.
 
     Raises:
@@ -29,7 +30,7 @@ def set_precision(precision: str, device: torch.device) -> None:
     """
     if precision == "tf32" and device.type != "cuda":
         raise ValueError(f"--precision tf32: {device.type} has none; choose fp32 or bf16")
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision != "fp32"
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
 
