@@ -293,6 +293,12 @@ def test_settings_count_by_what_they_mean_not_by_how_they_are_written(go):
     assert go(extras={"linear": written})[0].calls == []
 
 
+def test_how_fast_a_run_goes_is_no_setting(go):
+    go()
+    faster = TINY["pretraining"] + " --graph off --print-freq 3"
+    assert go(extras={"pretraining": faster})[0].calls == []
+
+
 def test_an_option_that_came_later_was_left_at_its_default(go, tmp_path):
     go()
     for record in tmp_path.rglob("*0/*.json"):

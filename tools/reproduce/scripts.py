@@ -31,7 +31,7 @@ _CHOSEN_HERE = frozenset(
 )
 _WHERE_ONLY = frozenset(
     ("device", "print_freq", "workers", "resume", "data_path", "checkpoint_path", "save_freq")
-    + ("pretrained", "output_path", "save_features")
+    + ("pretrained", "output_path", "save_features", "graph")
 )
 """Options that do not change what comes out."""
 _PARSE = """
