@@ -89,7 +89,7 @@ def without_onednn_lstm(kind):
         yield
 
 
-RUN = ("--seed", "3", "--epochs", "4", "--schedule", "2", "--skeleton-representation", "bone")
+RUN = "--seed 3 --epochs 4 --schedule 2 --skeleton-representation bone --print-freq 2".split()
 
 
 @pytest.mark.filterwarnings("ignore:TF32")  # of oneDNN's, for other machines

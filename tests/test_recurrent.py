@@ -22,7 +22,7 @@ def levels_of(*lengths, size=12):
 
 def gradients(answer, *inputs):
     weights = torch.linspace(-1, 1, answer.numel(), dtype=answer.dtype).view_as(answer)
-    return torch.autograd.grad((answer * weights).sum(), inputs)
+    return torch.autograd.grad((answer * weights).sum(), inputs, retain_graph=True)
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 7])
@@ -94,3 +94,5 @@ def test_under_autocast_only_the_products_are_rounded():
     ):
         assert one.dtype == torch.float32
         assert (one - other).norm() < 0.02 * other.norm()
+    of_products = gradients(rounded, rnn.weight_ih_l0, rnn.weight_hh_l0_reverse)
+    assert all(torch.equal(grad, grad.bfloat16().float()) for grad in of_products)
