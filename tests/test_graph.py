@@ -89,7 +89,10 @@ def without_onednn_lstm(kind):
         yield
 
 
-RUN = "--seed 3 --epochs 4 --schedule 2 --skeleton-representation bone --print-freq 2".split()
+RUN = (
+    *("--seed", "3", "--epochs", "4", "--schedule", "2"),
+    *("--skeleton-representation", "bone", "--print-freq", "2"),
+)
 
 
 @pytest.mark.filterwarnings("ignore:TF32")  # of oneDNN's, for other machines
