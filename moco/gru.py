@@ -79,14 +79,13 @@ class _Layer(torch.autograd.Function):
         recalls, states = (gates.new_empty(2, T, N, H) for _ in range(2))  # Uₙ h + cₙ; h'
         recurrence = weights.hidden.mT.to(tokens.dtype).contiguous()  # (2, H, 3·H)
         bias, new_bias = _biases(weights)
-        recalled = bias.to(tokens.dtype).repeat(1, N, 1)  # U h + c, and b of r and z; first h = 0
+        bias = bias.to(tokens.dtype)
+        recalled = bias.repeat(1, N, 1)  # U h + c, and b of r and z; first h = 0
         state = gates.new_zeros(2, N, H)
         for now, before in _steps(T):
             if before is not None:
                 state = before(states)
-                torch.baddbmm(
-                    bias.to(tokens.dtype), state.to(tokens.dtype), recurrence, out=recalled
-                )
+                torch.baddbmm(bias, state.to(tokens.dtype), recurrence, out=recalled)
             switches, new = now(gates).split([2 * H, H], dim=-1)
             reset, update = switches.add_(recalled[..., : 2 * H]).sigmoid_().chunk(2, dim=-1)
             recall = now(recalls).copy_(recalled[..., 2 * H :])

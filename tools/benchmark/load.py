@@ -18,6 +18,7 @@ from tools.benchmark.plain import oracle
 from tools.benchmark.recordings import random_arrays
 from tools.benchmark.report import Row
 from tools.benchmark.settings import Settings
+from tools.benchmark.timing import wait
 
 POOL = 256
 """Different clips in the file; they are quicker repeated than drawn."""
@@ -66,17 +67,12 @@ def table_bytes(table: Tensor) -> int:
 def our_load(arrays: SplitArrays, device: torch.device) -> PackedSplit:
     """Pack the split."""
     split = PackedSplit.from_arrays(arrays, device)
-    _wait(device)
+    wait(device)
     return split
 
 
 def plain_load(arrays: SplitArrays, device: torch.device) -> Tensor:
     """Everything that lies on disk, (N, 3, T, 25, 2)."""
     dense = oracle("load").dense(arrays.path, device)
-    _wait(device)
+    wait(device)
     return dense
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -20,10 +20,10 @@ MOST_TURNS = 100
 
 def seconds(side: Side, device: torch.device) -> float:
     """Time one call, waiting for the device at both ends."""
-    _wait(device)
+    wait(device)
     begin = time.perf_counter()
     side()
-    _wait(device)
+    wait(device)
     return time.perf_counter() - begin
 
 
@@ -59,7 +59,7 @@ def peak_memory(side: Side, device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         side()
-        _wait(device)
+        wait(device)
         return torch.cuda.max_memory_allocated(device) / 2**20
     gc.collect()
     _give_back_freed()
@@ -79,7 +79,8 @@ def one_thread(device: torch.device) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
+    """Let a device finish what it was given; a CPU has finished already."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -12,7 +12,6 @@ from dataset.arrays import SplitArrays
 from dataset.batches import PackedSplit
 from dataset.views import PretrainingBatches
 from moco import EncoderConfig, HiCo
-from tools.benchmark.floor import Work
 from tools.benchmark.measure import measure
 from tools.benchmark.plain import oracle
 from tools.benchmark.recordings import random_arrays
@@ -45,12 +44,11 @@ def _row(
 ) -> Row:
     model = HiCo(EncoderConfig(kind, settings.hidden_size), queue_size=settings.queue_size)
     plain = plain_model(model)
-    least: Work = full_step(model, settings)
     row = measure(
         f"train, {kind}, {precision}",
         our_side(model.to(settings.device), split, precision, settings),
         plain_side(plain.to(settings.device), arrays, settings),
-        least,
+        full_step(model, settings),
         settings,
         ours_per=settings.train_steps,
         plain_per=settings.train_steps,
@@ -65,7 +63,8 @@ def our_side(model: HiCo, split: PackedSplit, precision: str, settings: Settings
     """Steps in a row of the very trainer of pretraining.py, epoch after epoch."""
     generator = torch.Generator().manual_seed(0)
     batches = PretrainingBatches(split, STREAM, settings.batch, generator)
-    plan = Plan(EPOCHS, *RATES[:1], momentum=RATES[1], weight_decay=RATES[2], precision=precision)
+    lr, momentum, decay = RATES
+    plan = Plan(EPOCHS, lr, momentum=momentum, weight_decay=decay, precision=precision)
     trainer = Trainer(model.train(), batches, plan, Path(), {})
     return partial(_our_steps, trainer, settings)
 
