@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.raw_ntu import random_body, skeleton_text
 
@@ -158,3 +159,13 @@ def frame50_clip(parsed: np.ndarray, frames: int = 50) -> np.ndarray:
             ]
             clip[:, frame, :, body] = np.array(turn) @ clip[:, frame, :, body]
     return clip.astype(np.float32)
+
+
+def refusal(prepare, out, capsys):
+    """What a preparation says that must end with status 2 and leave nothing behind."""
+    with pytest.raises(SystemExit) as exit_:
+        prepare()
+    assert exit_.value.code == 2
+    assert not out.exists()
+    lines = capsys.readouterr().err.replace("\r", "\n").split("\n")
+    return "\n".join(line for line in lines if line and "clip/s" not in line)
