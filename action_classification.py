@@ -18,11 +18,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(options: ClassificationOptions) -> None:
     """Options to parts to a number."""
     from dataset.protocols import split_folder
-    from tools.classification import classify
-    from tools.downstream import Downstream
-    from tools.finetune import FinetuneSettings
-    from tools.probe import ProbeSettings
-    from tools.runs import Task, verdict
+    from tools.evaluation.classification import classify
+    from tools.evaluation.finetune import FinetuneSettings
+    from tools.evaluation.probe import ProbeSettings
+    from tools.evaluation.runs import Task, verdict
+    from tools.evaluation.subject import Downstream
 
     if options.workers is not None:
         print("--workers is not needed: the clips lie on the device")

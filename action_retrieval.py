@@ -18,8 +18,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(options: RetrievalOptions) -> None:
     """Options to parts to a number, or to the clips that are like one recording."""
     from dataset.protocols import split_folder
-    from tools.downstream import Downstream
-    from tools.retrieval import Search, list_nearest, look_up, verdict
+    from tools.evaluation.retrieval import Search, list_nearest, look_up, verdict
+    from tools.evaluation.subject import Downstream
 
     if options.workers is not None:
         print("--workers is not needed: the clips lie on the device")

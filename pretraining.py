@@ -10,13 +10,13 @@ from options.pretraining import PretrainingOptions, parse
 from tools.errors import one_line_errors
 
 if TYPE_CHECKING:
-    from tools.trainer import Trainer
+    from tools.training.trainer import Trainer
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Pre-train as the options say; exit status 2 for an expected error, 128 + n for signal n."""
     options = parse(argv)
-    from tools.log import RunLog  # torch loads only once the options are right
+    from tools.training.log import RunLog  # torch loads only once the options are right
 
     with one_line_errors():
         trainer = build(options)
@@ -33,12 +33,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 def build(options: PretrainingOptions) -> Trainer:
     """Options to parts: the split, the model and what trains it."""
     from dataset.arrays import load_arrays
-    from dataset.batches import PackedSplit
+    from dataset.batches import PretrainingBatches
+    from dataset.packed import PackedSplit
     from dataset.protocols import split_folder
-    from dataset.views import PretrainingBatches
     from moco import EncoderConfig, HiCo
     from tools import checkpoint, runtime
-    from tools.trainer import Plan, Trainer
+    from tools.training.trainer import Plan, Trainer
 
     given = vars(options)
     device = runtime.pick_device(options.device)

@@ -1,222 +1,30 @@
-"""A split resident in memory, packed: of each clip only the frames that a crop can read.
+"""Shuffled batches, epoch by epoch, all drawn from one generator: what a step reads.
 
-Axes: N clips, T frames, M=2 bodies, V=25 joints, C=3 coordinates (metres).
-A published array holds 300 frames of two bodies for every clip. Packed, each body of a clip is a
-run of its first `num_frame` rows in one table, and a body that is absent has none: about a third of
-the size for NTU RGB+D, small enough to stay on the device that trains.
+Axes: N clips, n labelled clips, B clips a batch, S steps an epoch.
 """
 
-import mmap
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from dataset.arrays import SplitArrays
-from dataset.augment import Samples
-from dataset.skeleton import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
+from dataset.augment import (
+    PROBE_SHORTEST_CROP,
+    SpatialDraws,
+    Window,
+    centre_window,
+    draw_crop,
+    draw_spatial,
+    sample_window,
+    spatial_matrices,
+    transform_joints,
+)
+from dataset.packed import PackedSplit
+from dataset.streams import to_stream
+from dataset.views import Layouts, lay_out
 
-CHUNK = 64
-"""Clips packed at a time, at most 12 MB: the host memory that loading needs beside the table."""
-SHARE_OF_DEVICE = 0.7
-"""A table that would fill more of the device's free memory stays in host memory."""
-SAMPLE = 1024
-"""Clips that are looked at beforehand to guess how large the table becomes."""
-SLACK = 1.05
-"""How much larger the table is made than guessed: five times what the sample is commonly off."""
-_ROW_SIZE = 4 * NUM_JOINTS * NUM_COORDINATES  # bytes
-
-
-@dataclass(frozen=True)
-class PackedSplit:
-    """Clips of one split, with names and labels.
-
-    Attributes:
-        frames: (R, V, C) float32, rows of all bodies of all clips; row 0 is an absent body.
-        first_row: (N, M) row of each body's first frame, integer, beside `frames`; 0 if absent.
-        num_frames: (N,) int64, on the CPU.
-        labels: (N,) int64 0-based classes, on the CPU.
-        names: N file names.
-        device: where batches are wanted.
-    """
-
-    frames: Tensor
-    first_row: Tensor
-    num_frames: Tensor
-    labels: Tensor
-    names: list[str]
-    device: torch.device
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @classmethod
-    def from_arrays(cls, arrays: SplitArrays, device: torch.device | str = "cpu") -> "PackedSplit":
-        """Read a split once, a chunk of clips at a time.
-
-        Args:
-            arrays: the split on disk.
-            device: where batches are wanted; the table goes there too if it fits.
-
-        Returns:
-            PackedSplit.
-
-        Raises:
-            ValueError: a coordinate that is not finite; names the file and the clip.
-        """
-        device = torch.device(device)
-        num_frames = torch.from_numpy(np.array(arrays.num_frames, dtype=np.int64))
-        table = _Table.guess(arrays, device)
-        first_row = []
-        for rows, counts in _read_packed(arrays):
-            starts = table.used + counts.flatten().cumsum(0).view_as(counts) - counts
-            first_row.append(torch.where(counts > 0, starts, 0))
-            table.append(rows)
-        return cls(
-            frames=table.rows[: table.used],
-            first_row=torch.cat(first_row).to(table.rows.device),
-            num_frames=num_frames,
-            labels=torch.from_numpy(np.array(arrays.labels, dtype=np.int64)),
-            names=list(arrays.names),
-            device=device,
-        )
-
-    def sample(self, clips: Tensor, samples: Samples) -> Tensor:
-        """Read samples of some clips, interpolating linearly between frames.
-
-        Args:
-            clips: (B,) which clips, integer.
-            samples: where to read each, (B, T), frames within the clip.
-
-        Returns:
-            (B, T, M, V, C) on the split's device.
-        """
-        place = self.frames.device
-        first = self.first_row[clips.to(place)]  # (B, M)
-        low, high, weight = (x.to(place, non_blocking=True)[:, :, None] for x in samples)
-        present = first[:, None] > 0
-        before, after = (
-            self.frames.index_select(0, ((first[:, None] + frame) * present).flatten())
-            for frame in (low, high)
-        )
-        mixed = before.unflatten(0, (*low.shape[:2], NUM_BODIES))  # (B, T, M, V, C)
-        mixed.lerp_(after.view_as(mixed), weight[..., None, None])
-        return mixed.to(self.device, non_blocking=True)
-
-
-@dataclass
-class _Table:
-    """Rows appended one chunk after the other, where they are to stay.
-
-    So the host of another device holds no more than a chunk, and the device no row twice.
-
-    Attributes:
-        rows: (most, V, C) float32, of which the first `used` count; row 0 is an absent body.
-        used: how many count.
-    """
-
-    rows: Tensor
-    used: int = 1
-
-    @classmethod
-    def guess(cls, arrays: SplitArrays, device: torch.device) -> "_Table":
-        """Make an empty table, on the device if it will fit there, about as large as needed."""
-        most = 1 + NUM_BODIES * int(arrays.num_frames.sum())
-        guessed = most
-        if device.type == "cuda":
-            guessed = min(most, 1 + int(SLACK * _guess_rows(arrays)))
-        place = _place(guessed * _ROW_SIZE, device)
-        # On the host untouched memory costs nothing, so there it starts as large as it can become.
-        size = most if place.type == "cpu" else guessed
-        rows = torch.empty(size, NUM_JOINTS, NUM_COORDINATES, device=place)
-        rows[0] = 0
-        return cls(rows)
-
-    def append(self, rows: Tensor) -> None:
-        """Copy (R, V, C) rows behind the others; a table guessed too small grows."""
-        end = self.used + len(rows)
-        if end > len(self.rows):
-            grown = self.rows.new_empty(int(SLACK * end), *self.rows.shape[1:])
-            grown[: self.used] = self.rows[: self.used]
-            self.rows = grown
-        self.rows[self.used : end] = rows
-        self.used = end
-
-
-def _guess_rows(arrays: SplitArrays) -> float:
-    """Guess from a few clips how many rows all bodies of all clips take."""
-    count = len(arrays.names)
-    chosen = np.random.default_rng(0).choice(count, min(SAMPLE, count), replace=False)
-    chosen.sort()
-    recorded = arrays.num_frames[chosen]
-    found = [
-        frames * _present(np.ascontiguousarray(arrays.data[clip])[:, :frames]).sum()
-        for clip, frames in zip(chosen, recorded, strict=True)
-    ]
-    return float(arrays.num_frames.sum()) * int(sum(found)) / int(recorded.sum())
-
-
-def _read_packed(arrays: SplitArrays) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the rows (R, V, C) of each chunk of clips and their counts (n, M) for each body.
-
-    A clip is packed alone, since it fits the cache: each frame that was recorded is read from
-    memory once, and no other. The rows are good until the next chunk is asked for.
-    """
-    data = np.asarray(arrays.data)  # slices of a memory map as such are slow to make
-    packed = np.empty((CHUNK * NUM_BODIES * data.shape[2], NUM_JOINTS, NUM_COORDINATES), np.float32)
-    for begin in range(0, len(data), CHUNK):
-        lengths = arrays.num_frames[begin : begin + CHUNK].tolist()
-        clips = np.ascontiguousarray(data[begin : begin + CHUNK])  # as they are on disk already
-        counts = np.zeros((len(lengths), NUM_BODIES), np.int64)
-        used = 0
-        for row, (clip, frames) in enumerate(zip(clips, lengths, strict=True)):
-            recorded = clip[:, :frames]
-            for body in _present(recorded).nonzero()[0].tolist():
-                rows = packed[used : used + frames]
-                for axis in range(NUM_COORDINATES):  # one by one is quicker than all at once
-                    rows[..., axis] = recorded[axis, ..., body]
-                _check_finite(rows, arrays, begin + row)
-                counts[row, body] = frames
-                used += frames
-        yield torch.from_numpy(packed[:used]), torch.from_numpy(counts)
-        _let_go(data)
-
-
-def _present(recorded: np.ndarray) -> np.ndarray:
-    """Say of (C, T, V, M) float32 which bodies have a coordinate other than zero: (M,) boolean.
-
-    The numbers of both bodies lie side by side, so that taken as one integer of twice the size they
-    are read at full speed; but for its sign a number is zero if all its bits are.
-    """
-    bits = np.bitwise_or.reduce(recorded.view(np.uint64), axis=None)
-    return (bits.reshape(1).view(np.uint32) & 0x7FFFFFFF) != 0
-
-
-def _check_finite(rows: np.ndarray, arrays: SplitArrays, clip: int) -> None:
-    if not np.isfinite(rows).all():
-        raise ValueError(
-            f"{arrays.path}: clip {arrays.names[clip]} has a coordinate that is not finite; "
-            "prepare the data again or leave the clip out"
-        )
-
-
-def _let_go(data: np.ndarray) -> None:
-    """Unload what was read of a memory map; else the whole file ends up in this process' memory."""
-    owner = data
-    while isinstance(owner, np.ndarray):
-        owner = owner.base
-    if isinstance(owner, mmap.mmap) and hasattr(owner, "madvise") and not data.flags.writeable:
-        owner.madvise(mmap.MADV_DONTNEED)
-
-
-def _place(nbytes: int, device: torch.device) -> torch.device:
-    """The device itself if the table fits there beside the training, else the host."""
-    if device.type != "cuda":
-        return device
-    free, _ = torch.cuda.mem_get_info(device)
-    return device if nbytes <= SHARE_OF_DEVICE * free else torch.device("cpu")
+VIEWS = 2  # query and key
 
 
 def draw_order(count: int, batch_size: int, generator: torch.Generator) -> Tensor:
@@ -239,3 +47,194 @@ def draw_order(count: int, batch_size: int, generator: torch.Generator) -> Tenso
             f"{count} clips do not fill one batch; choose --batch-size {count} or less"
         )
     return torch.randperm(count, generator=generator)[: steps * batch_size].view(steps, batch_size)
+
+
+class EpochDraws(NamedTuple):
+    """All that is random in one epoch of pre-training, for S steps of B clips.
+
+    Attributes:
+        clips: (S, B) which clips.
+        window: start and length, each (S, 2, B): query view, key view.
+        spatial: augmentation of each view, each (S, 2, B, …).
+    """
+
+    clips: Tensor
+    window: Window
+    spatial: SpatialDraws
+
+    @classmethod
+    def draw(cls, num_frames: Tensor, batch_size: int, generator: torch.Generator) -> "EpochDraws":
+        """Draw an epoch at once: order, crops, spatial augmentations, in this order.
+
+        Args:
+            num_frames: (N,) frames of each clip, int64 on the CPU.
+            batch_size: B.
+            generator: of the CPU.
+
+        Returns:
+            EpochDraws of N // B steps, on the CPU.
+
+        Raises:
+            ValueError: fewer clips than a batch holds.
+        """
+        clips = draw_order(len(num_frames), batch_size, generator)
+        steps = len(clips)
+        window = draw_crop(num_frames[clips][:, None].expand(-1, VIEWS, -1), generator)
+        spatial = draw_spatial(steps * VIEWS * batch_size, generator)
+        sizes = (steps, VIEWS, batch_size)
+        return cls(clips, window, SpatialDraws(*(part.unflatten(0, sizes) for part in spatial)))
+
+    def tensors(self) -> list[Tensor]:
+        """All of them, in one order."""
+        return [self.clips, *self.window, *self.spatial]
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor]) -> "EpochDraws":
+        """The inverse of `tensors`."""
+        return cls(tensors[0], Window(*tensors[1:3]), SpatialDraws(*tensors[3:]))
+
+
+class PretrainingBatches:
+    """Pairs of views of shuffled batches, epoch by epoch, all drawn from one generator.
+
+    The draws of an epoch are made on the CPU and lie where the clips lie. From there on nothing
+    comes from the host: `views` reads the draws at a position that is itself on the device, so a
+    recorded step may be replayed at any position of any epoch.
+    """
+
+    def __init__(
+        self, split: PackedSplit, stream: str, batch_size: int, generator: torch.Generator
+    ) -> None:
+        """Nothing is drawn yet.
+
+        Args:
+            split: clips to train on.
+            stream: "joint", "motion" or "bone".
+            batch_size: B; the last partial batch of an epoch is dropped.
+            generator: of the CPU; its state at the start of an epoch fixes the epoch.
+        """
+        self.split = split
+        self.stream = stream
+        self.batch_size = batch_size
+        self.generator = generator
+        self.epoch_state = generator.get_state()
+        self._draws: list[Tensor] = []
+        self._position = torch.zeros(1, dtype=torch.int64, device=split.frames.device)
+
+    def __len__(self) -> int:
+        return len(self.split) // self.batch_size
+
+    def start_epoch(self) -> None:
+        """Draw the next epoch; changes the generator."""
+        self.epoch_state = self.generator.get_state()
+        draws = EpochDraws.draw(self.split.num_frames, self.batch_size, self.generator).tensors()
+        if not self._draws:
+            self._draws = [torch.empty_like(part, device=self._position.device) for part in draws]
+        for mine, drawn in zip(self._draws, draws, strict=True):
+            mine.copy_(drawn)  # in place: a recorded step reads it there
+
+    def seek(self, step: int) -> None:
+        """Choose the batch that `views` makes.
+
+        Args:
+            step: 0 to len(self) - 1; any order, any number of times.
+
+        Raises:
+            RuntimeError: no epoch was started.
+            IndexError: no such batch.
+        """
+        if not self._draws:
+            raise RuntimeError("start_epoch() comes before batch()")
+        if not 0 <= step < len(self):
+            raise IndexError(f"batch {step} of an epoch of {len(self)}")
+        self._position.fill_(step)
+
+    def views(self) -> tuple[Layouts, Layouts]:
+        """Query and key view of the batch that was sought; waits for nothing on the host.
+
+        Returns:
+            Two Layouts of B clips each, on the split's device.
+        """
+        draws = [part.index_select(0, self._position)[0] for part in self._draws]
+        clips, window, spatial = EpochDraws.of(draws)
+        # Both views of a clip are read in one pass: the query views, then the key views.
+        both = Window(*(part.flatten() for part in window))
+        joints = self.split.sample(clips.repeat(VIEWS), sample_window(both))
+        matrices = spatial_matrices(SpatialDraws(*(part.flatten(0, 1) for part in spatial)))
+        joints = transform_joints(joints, matrices.to(joints.device, non_blocking=True))
+        time, space = lay_out(to_stream(joints, self.stream))
+        query, key = (Layouts(*pair) for pair in zip(time.chunk(2), space.chunk(2), strict=True))
+        return query, key
+
+    def batch(self, step: int) -> tuple[Layouts, Layouts]:
+        """Query and key view of one batch of the epoch that was started: `seek`, then `views`."""
+        self.seek(step)
+        return self.views()
+
+
+class LabelledBatches:
+    """Batches to train a classifier on; the last partial one is kept.
+
+    Attributes:
+        epoch_state: of the generator when the epoch began; it fixes the epoch.
+    """
+
+    def __init__(
+        self,
+        split: PackedSplit,
+        clips: Tensor,
+        stream: str,
+        batch_size: int,
+        generator: torch.Generator,
+        random_crop: bool = True,
+    ) -> None:
+        """Nothing is drawn yet.
+
+        Args:
+            split: the training part.
+            clips: (n,) which of its clips have labels to use, int64 on the CPU.
+            stream: "joint", "motion" or "bone".
+            batch_size: B.
+            generator: of the CPU.
+            random_crop: windows of 50 to 100 % and at least 64 frames; else the middle 95 %.
+        """
+        self.split, self.clips, self.stream = split, clips, stream
+        self.batch_size, self.generator, self.random_crop = batch_size, generator, random_crop
+        self.epoch_state = generator.get_state()
+        self._order: Tensor | None = None
+        self._window: Window
+
+    def __len__(self) -> int:
+        return -(-len(self.clips) // self.batch_size)
+
+    def start_epoch(self) -> None:
+        """Draw the next epoch, its order first and then its crops; changes the generator."""
+        self.epoch_state = self.generator.get_state()
+        self._order = self.clips[torch.randperm(len(self.clips), generator=self.generator)]
+        num_frames = self.split.num_frames[self._order]
+        if self.random_crop:
+            self._window = draw_crop(num_frames, self.generator, PROBE_SHORTEST_CROP)
+        else:
+            self._window = centre_window(num_frames)
+
+    def batch(self, step: int) -> tuple[Layouts, Tensor]:
+        """One batch of the epoch that was started.
+
+        Args:
+            step: 0 to len(self) - 1; any order, any number of times.
+
+        Returns:
+            Layouts of B clips, fewer in the last batch, and their classes (B,), on the split's
+            device.
+
+        Raises:
+            RuntimeError: no epoch was started.
+        """
+        if self._order is None:
+            raise RuntimeError("start_epoch() comes before batch()")
+        rows = slice(step * self.batch_size, (step + 1) * self.batch_size)
+        clips = self._order[rows]
+        window = Window(*(each[rows] for each in self._window))
+        joints = self.split.sample(clips, sample_window(window))
+        labels = self.split.labels[clips].to(self.split.device, non_blocking=True)
+        return lay_out(to_stream(joints, self.stream)), labels

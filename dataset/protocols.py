@@ -14,6 +14,15 @@ from typing import Any
 
 PARTS = ("train", "val")
 STREAMS = ("joint", "motion", "bone")
+OTHER_WORDS = {
+    "xsub": "cross_subject",
+    "xview": "cross_view",
+    "xset": "cross_setup",
+    "xsetup": "cross_setup",
+}
+"""What the field calls the protocols too."""
+AUGMENTATIONS = {"hico": "dataset.augment:HICO"}
+"""Pipelines that make a clip's two views differ, "module:object"; loaded when one is used."""
 
 _NTU60_TRAINING_PERFORMERS = frozenset(
     (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
@@ -200,7 +209,7 @@ DATASETS = {
         *(NTU60_FRAME50, NTU120_FRAME50),
     )
 }
-"""Every data set, by name; `register` adds one's own."""
+"""The published data sets, by name; `load_datasets` adds one's own."""
 
 _PUBLISHED = tuple(DATASETS)
 DESCRIPTION = "dataset.json"
@@ -211,20 +220,22 @@ _MORE_KEYS = ("title", "source", "licence", "joints")
 _JOINTS = 25
 
 
-def register(data_path: Path | str) -> None:
-    """Add one's own data sets that lie in a data path to DATASETS.
+def load_datasets(data_path: Path | str) -> dict[str, DataSet]:
+    """Return every data set by name: the published ones, and one's own in a data path.
 
     Raises:
         ValueError: when a description makes no sense, or lies in a folder of another name.
         OSError: when one cannot be read.
     """
+    found = dict(DATASETS)
     for path in sorted(Path(data_path).glob(f"*/{DESCRIPTION}")):
         described = read_description(path)
         if described["name"] != path.parent.name:
             raise ValueError(
                 f"{path}: it describes {described['name']}, but lies in {path.parent.name}"
             )
-        DATASETS[described["name"]] = custom(described)
+        found[described["name"]] = custom(described)
+    return found
 
 
 def custom(described: Mapping[str, Any]) -> DataSet:
@@ -331,22 +342,18 @@ def _is_word(text: object) -> bool:
     return isinstance(text, str) and re.fullmatch(r"\w+", text, re.ASCII) is not None
 
 
-def split_folder(data_path: Path | str, dataset: str, protocol: str) -> Path:
+def split_folder(data_path: Path | str, dataset: DataSet, protocol: str) -> Path:
     """Return the folder that holds the arrays of one protocol of one data set.
 
     Args:
         data_path: the folder that holds all prepared data sets.
-        dataset: name of a data set, a key of DATASETS.
+        dataset: one of `load_datasets`.
         protocol: name of one of its protocols.
 
     Raises:
-        ValueError: for an unknown data set, or a protocol that this data set does not have.
+        ValueError: for a protocol that this data set does not have.
     """
-    if dataset not in _PUBLISHED:
-        register(data_path)
-    if dataset not in DATASETS:
-        raise ValueError(f"data set {dataset} is not known; known are {', '.join(DATASETS)}")
-    folders = DATASETS[dataset].folders
-    if protocol not in folders:
-        raise ValueError(f"--protocol {protocol}: {dataset} has {', '.join(folders)}")
-    return Path(data_path) / folders[protocol]
+    if protocol not in dataset.folders:
+        has = ", ".join(dataset.folders)
+        raise ValueError(f"--protocol {protocol}: {dataset.name} has {has}")
+    return Path(data_path) / dataset.folders[protocol]

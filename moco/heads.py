@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moco.config import EncoderConfig
-from moco.encoder import Features
+from moco.encoders.hierarchical import Features
 
 LEVELS = ("clip", "part", "temporal", "spatial", "instance")
 

@@ -7,14 +7,12 @@ One training step, in the published order:
 import torch
 from torch import Tensor, nn
 
-from moco.config import EncoderConfig
-from moco.encoder import Features, HierarchicalEncoder, Views
+from moco.config import ContrastConfig, EncoderConfig
+from moco.encoders.hierarchical import Features, HierarchicalEncoder, Views
 from moco.heads import LEVELS, Heads, Levels, xavier_matrices
 from moco.loss import Losses, compare, hierarchical_contrast
 from moco.momentum import frozen_copy, move_towards
 from moco.queue import KeyQueue
-
-QUEUE_WRAPS = ("published", "full")
 
 
 class Network(nn.Module):
@@ -43,57 +41,34 @@ class HiCo(nn.Module):
     def __init__(
         self,
         config: EncoderConfig,
-        projection_size: int = 128,
-        queue_size: int = 2048,
-        momentum: float = 0.999,
-        temperature: float = 0.2,
-        queue_wrap: str = "published",
+        contrast: ContrastConfig = ContrastConfig(),  # noqa: B008
     ) -> None:
         """Draw the query network from torch's global generator, copy it, fill the queues.
 
         Args:
             config: kind and sizes of the encoder.
-            projection_size: D.
-            queue_size: K; the clip and part queues hold G·K keys.
-            momentum: m of the key network, in [0, 1].
-            temperature: t > 0, divides the cosine similarities.
-            queue_wrap: "published" takes the clip and part pointers back to 0 after K keys, so
-                that (G - 1)·K stay as they were drawn; "full" after G·K.
-
-        Raises:
-            ValueError: a value outside these bounds.
+            contrast: projections, queues, momentum and temperature. The clip and part queues hold
+                G·K keys; with queue_wrap "published" their pointers go back to 0 after K keys, so
+                that (G - 1)·K stay as they were drawn; with "full" after G·K.
         """
         super().__init__()
-        if queue_wrap not in QUEUE_WRAPS:
-            raise ValueError(f"queue wrap {queue_wrap}: choose one of {', '.join(QUEUE_WRAPS)}")
-        if not (0 <= momentum <= 1 and temperature > 0):
-            raise ValueError(
-                f"momentum {momentum} must be in [0, 1], temperature {temperature} > 0"
-            )
-        self.config, self.queue_wrap = config, queue_wrap
-        self.momentum, self.temperature = momentum, temperature
-        self.query = Network(config, projection_size)
+        self.config, self.contrast = config, contrast
+        self.query = Network(config, contrast.projection_size)
         self.key = frozen_copy(self.query)
-        wide = config.granularity * queue_size  # clip and part have G keys a clip
-        wrap = queue_size if queue_wrap == "published" else wide
-        sizes = Levels(*[(wide, wrap)] * 2, *[(queue_size, queue_size)] * 3)
+        K = contrast.queue_size
+        wide = config.granularity * K  # clip and part have G keys a clip
+        wrap = K if contrast.queue_wrap == "published" else wide
+        sizes = Levels(*[(wide, wrap)] * 2, *[(K, K)] * 3)
         self.queues = nn.ModuleDict(
-            {level: KeyQueue(projection_size, *size) for level, size in sizes._asdict().items()}
+            {
+                level: KeyQueue(contrast.projection_size, *size)
+                for level, size in sizes._asdict().items()
+            }
         )
-
-    @property
-    def projection_size(self) -> int:
-        """D."""
-        return self.queues["instance"].keys.shape[1]
-
-    @property
-    def queue_size(self) -> int:
-        """K."""
-        return self.queues["instance"].keys.shape[0]
 
     def update_momentum(self) -> None:
         """Move the key network towards the query network, in place: first thing in a step."""
-        move_towards(self.key, self.query, self.momentum)
+        move_towards(self.key, self.query, self.contrast.momentum)
 
     def forward(self, query: Views, key: Views) -> tuple[Losses, Levels[Tensor]]:
         """Contrast two views of a batch; changes nothing.
@@ -112,7 +87,7 @@ class HiCo(nn.Module):
             # A copy: backward reads the negatives, and enqueue may come before it. 11 MB a step.
             queues = Levels(*(self.queues[level].keys.clone() for level in LEVELS))
         with torch.autocast(anchors.instance.device.type, enabled=False):
-            logits = compare(anchors, keys, queues, self.temperature)
+            logits = compare(anchors, keys, queues, self.contrast.temperature)
             return hierarchical_contrast(logits), keys
 
     def enqueue(self, keys: Levels[Tensor]) -> None:

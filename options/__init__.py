@@ -1,1 +1,1 @@
-"""Command-line options: one frozen dataclass and one parse(argv) a script; never imports torch."""
+"""Command lines: one parser, one frozen dataclass a command; imports neither torch nor numpy."""

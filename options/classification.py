@@ -5,66 +5,215 @@ fine-tuning, which HiCo does not publish, the recipe of CMD, which has the same 
 rate and decay are those of MAMP.
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
 
-from options import groups
+from moco.config import SettingError
+from options.groups import (
+    RANDOM,
+    EvaluationOptions,
+    RunOptions,
+    TrainingOptions,
+    output_option,
+    resume_option,
+)
+from options.parser import Parser, changed, group, one_of, option, real, whole
 
 MODES = ("linear", "finetune", "supervised")
-DEFAULTS: Mapping[str, Mapping[str, object]] = {
-    "linear": {"batch_size": 1024, "lr": 2.0, "weight_decay": 0.0, "probe_crop": "centre"},
-    "sgd": {"batch_size": 64, "lr": 0.01, "weight_decay": 0.0, "probe_crop": "random"},
-    "adamw": {"batch_size": 64, "lr": 3e-4, "weight_decay": 0.05, "probe_crop": "random"},
+OPTIMIZERS = ("sgd", "adamw")
+USUAL: Mapping[str, Mapping[str, Any]] = {
+    "linear": {"batch_size": 1024, "lr": 2.0, "weight_decay": 0.0, "crop": "centre"},
+    "sgd": {"batch_size": 64, "lr": 0.01, "weight_decay": 0.0, "crop": "random"},
+    "adamw": {"batch_size": 64, "lr": 3e-4, "weight_decay": 0.05, "crop": "random"},
 }
 """Defaults of the linear probe, and of fine-tuning by each optimiser."""
-MOMENTUM = 0.9
-TRAINS_ENCODER = {
-    "optimizer": "sgd",
-    "encoder_lr": None,
-    "head_lr": None,
-    "layer_decay": 1.0,
-    "encoder_mode": "train",
-    "cos": False,
-}
-"""Options that only training the encoder has, and their defaults."""
+
+
+def _shown(name: str) -> str:
+    linear, sgd, adamw = (USUAL[recipe][name] for recipe in ("linear", *OPTIMIZERS))
+    others = f"{sgd}" if adamw == sgd else f"{sgd}, with adamw {adamw:g}"
+    return f"{linear}" if linear == sgd == adamw else f"linear {linear}, else {others}"
+
+
+def _by_mode(name: str) -> Any:
+    """An option of training whose default depends on the mode."""
+    return changed(TrainingOptions, name, default=None, shown=_shown(name))
 
 
 @dataclass(frozen=True)
-class ClassificationOptions(groups.EvaluationOptions):
-    """Everything a classification is told; made and checked by `parse`.
+class ClassifierOptions(TrainingOptions):
+    """How a classifier learns; `usual` fills in what depends on the mode."""
 
-    Attributes:
-        mode: "linear", "finetune" or "supervised".
-        schedule: epochs at which the learning rate falls to a tenth, rising.
-        encoder_lr: learning rate of the encoder; None for `lr`, like that of the classifier.
-        cos: the cosine schedule in place of `schedule`.
-        layer_decay: share of the rate of the layer above that a layer of the encoder has.
-        label_fraction: share of the training clips whose labels are used.
-        subset: how they are drawn: "plain" or "stratified".
-        runs: how many subsets or seeds.
-        resume: classifier to go on from, "" for none.
-        probe_crop: crop of the training clips: "centre" or "random".
+    epochs: int = changed(TrainingOptions, "epochs", default=80)
+    batch_size: int | None = _by_mode("batch_size")
+    lr: float | None = _by_mode("lr")
+    schedule: tuple[int, ...] = changed(TrainingOptions, "schedule", default=(50, 70))
+    cos: bool = changed(
+        TrainingOptions,
+        "cos",
+        help="cosine learning rate in place of --schedule; finetune and supervised only",
+    )
+    momentum: float | None = changed(TrainingOptions, "momentum", default=None, shown="0.9, of sgd")
+    weight_decay: float | None = _by_mode("weight_decay")
+    crop: str | None = option(
+        None,
+        "--probe-crop",
+        "--crop",
+        read=one_of(("centre", "random")),
+        metavar="HOW",
+        help="frames of the training clips; centre: the middle 95 %; "
+        "random: 50 to 100 %, at least 64, drawn anew each epoch",
+        shown=_shown("crop"),
+    )
+    resume: str = resume_option("last classifier of an interrupted run, to go on from")
+
+
+def usual(given: ClassifierOptions, recipe: str = "linear") -> ClassifierOptions:
+    """Fill in what was not given.
+
+    Args:
+        given: as it was given.
+        recipe: a key of USUAL.
+    """
+    defaults = {"momentum": TrainingOptions.momentum, **USUAL[recipe]}
+    missing = {name: value for name, value in defaults.items() if getattr(given, name) is None}
+    return replace(given, **missing)
+
+
+@dataclass(frozen=True)
+class EncoderTrainingOptions:
+    """How the encoder learns beside its classifier."""
+
+    optimizer: str = option("sgd", read=one_of(OPTIMIZERS), metavar="NAME", help="sgd | adamw")
+    encoder_lr: float | None = option(
+        None,
+        read=real(above=0),
+        metavar="RATE",
+        help="learning rate of the encoder",
+        shown="--lr",
+    )
+    head_lr: float | None = option(
+        None,
+        read=real(above=0),
+        metavar="RATE",
+        help="learning rate of the classifier",
+        shown="--lr",
+    )
+    layer_decay: float = option(
+        1.0,
+        read=real(above=0, at_most=1),
+        metavar="S",
+        help="share of the rate of the layer above that a layer has",
+    )
+    encoder_mode: str = option(
+        "train",
+        read=one_of(("train", "eval")),
+        metavar="MODE",
+        help="eval: no dropout in the encoder while it learns",
+    )
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """Which labels are used, and how often."""
+
+    fraction: float = option(
+        1.0,
+        "--label-fraction",
+        read=real(above=0, at_most=1),
+        metavar="P",
+        help="share of the training clips whose labels are used, as 0.01",
+    )
+    subset: str = option(
+        "plain",
+        read=one_of(("plain", "stratified")),
+        metavar="HOW",
+        help="plain: drawn from all clips; stratified: from each class, at least one",
+    )
+    runs: int = option(
+        1,
+        read=whole(1),
+        metavar="N",
+        help="trainings, each with a seed and a subset of its own; mean and deviation are printed",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationOptions(EvaluationOptions):
+    """Everything a classification is told; `training` is whole, whatever the mode.
+
+    Raises:
+        SettingError: a start, an optimiser or an option that the mode does not have.
     """
 
-    mode: str
-    epochs: int
-    start_epoch: int
-    lr: float
-    encoder_lr: float | None
-    head_lr: float | None
-    schedule: tuple[int, ...]
-    cos: bool
-    momentum: float
-    weight_decay: float
-    optimizer: str
-    layer_decay: float
-    encoder_mode: str
-    label_fraction: float
-    subset: str
-    runs: int
-    probe_crop: str
-    resume: str
+    mode: str = option(
+        "linear",
+        read=one_of(MODES),
+        metavar="NAME",
+        title="what is trained",
+        help="linear: a classifier on the frozen encoder; finetune: encoder and classifier; "
+        "supervised: both, from random weights",
+    )
+    training: ClassifierOptions = group(ClassifierOptions, "training of the classifier")
+    finetuning: EncoderTrainingOptions = group(
+        EncoderTrainingOptions, "training of the encoder (finetune and supervised only)"
+    )
+    labels: LabelOptions = group(LabelOptions, "labels")
+    output_path: Path | None = output_option(
+        "folder for classifiers, results.json and the test scores"
+    )
+    run: RunOptions = group(
+        RunOptions,
+        "run",
+        print_freq={"help": "batches between two looks at the loss; the linear probe needs none"},
+    )
+
+    def __post_init__(self) -> None:
+        self._check_start()
+        self._check_optimizer()
+        recipe = "linear" if self.mode == "linear" else self.finetuning.optimizer
+        object.__setattr__(self, "training", usual(self.training, recipe))
+
+    def _check_start(self) -> None:
+        """Refuse a start that the mode does not have; a supervised one is random."""
+        given = self.pretrained
+        if self.mode == "supervised":
+            if given not in ("", RANDOM):
+                fault = (
+                    "--mode supervised starts from random weights; leave it "
+                    "out, or choose --mode finetune"
+                )
+                raise SettingError("pretrained", given, fault)
+            object.__setattr__(self, "pretrained", RANDOM)
+        super().__post_init__()
+        if self.mode == "finetune" and given == RANDOM:
+            fault = (
+                "--mode finetune needs a checkpoint; --mode supervised starts from random weights"
+            )
+            raise SettingError("pretrained", given, fault)
+
+    def _check_optimizer(self) -> None:
+        """Refuse what the mode or the optimiser does not have."""
+        if self.mode == "linear":
+            fault = (
+                "the linear probe leaves the encoder as it is; choose --mode finetune or supervised"
+            )
+            if self.training.cos:
+                raise SettingError("training.cos", True, fault)
+            for each in fields(self.finetuning):
+                value = getattr(self.finetuning, each.name)
+                if value != each.default:
+                    raise SettingError(f"finetuning.{each.name}", value, fault)
+        momentum = self.training.momentum
+        if self.finetuning.optimizer == "adamw" and momentum is not None:
+            raise SettingError("training.momentum", momentum, "adamw has none; leave it out")
+
+
+def parser() -> Parser[ClassificationOptions]:
+    """The command line of action_classification.py."""
+    return Parser(ClassificationOptions, "Score an encoder by the accuracy of a classifier on it.")
 
 
 def parse(argv: Sequence[str] | None = None) -> ClassificationOptions:
@@ -73,146 +222,4 @@ def parse(argv: Sequence[str] | None = None) -> ClassificationOptions:
     Raises:
         SystemExit: status 2 after one line on stderr where an option does not fit.
     """
-    parser = groups.Parser("Score an encoder by the accuracy of a classifier on it.")
-    groups.add_data(parser, "--finetune-dataset", "--finetune-skeleton-representation")
-    groups.add_pretrained(parser)
-    groups.add_encoder(parser, only_random=True)
-    _add_mode(parser)
-    _add_training(parser)
-    _add_labels(parser)
-    groups.add_output(parser, "folder for classifiers, results.json and the test scores")
-    groups.add_runtime(parser, "batches between two looks at the loss; the linear probe needs none")
-    options = parser.parse_args(argv)
-    groups.check_data(parser, options)
-    _check_start(parser, options)
-    _check_optimizer(parser, options)
-    groups.check_encoder(parser, options)
-    groups.check_sgd(parser, options)
-    return ClassificationOptions(**vars(options))
-
-
-def _add_mode(parser: groups.Parser) -> None:
-    groups.add(
-        parser.add_argument_group("what is trained"),
-        "--mode",
-        takes=groups.one_of(MODES),
-        metavar="NAME",
-        default="linear",
-        text="linear: a classifier on the frozen encoder; finetune: encoder and classifier; "
-        "supervised: both, from random weights",
-    )
-
-
-def _shown(name: str) -> str:
-    linear, sgd, adamw = (DEFAULTS[kind][name] for kind in ("linear", "sgd", "adamw"))
-    others = f"{sgd}" if adamw == sgd else f"{sgd}, with adamw {adamw:g}"
-    return f"{linear}" if linear == sgd == adamw else f"linear {linear}, else {others}"
-
-
-def _add_training(parser: groups.Parser) -> None:
-    group = parser.add_argument_group("training of the classifier")
-    groups.add_epochs(group, epochs=80, batch_size=None, shown=_shown("batch_size"))
-    shown = {
-        "learning_rate": _shown("lr"),
-        "weight_decay": _shown("weight_decay"),
-        "momentum": "0.9, of sgd",
-    }
-    groups.add_sgd(group, None, (50, 70), None, momentum=None, shown=shown)
-    groups.add(
-        group,
-        *("--probe-crop", "--crop"),
-        takes=groups.one_of(("centre", "random")),
-        metavar="HOW",
-        default=None,
-        text="frames of the training clips; centre: the middle 95 %%; "
-        "random: 50 to 100 %%, at least 64, drawn anew each epoch",
-        shown=_shown("probe_crop"),
-    )
-    groups.add_resume(group, "last classifier of an interrupted run, to go on from")
-    _add_encoder_training(parser)
-
-
-def _add_encoder_training(parser: groups.Parser) -> None:
-    group = parser.add_argument_group("training of the encoder (finetune and supervised only)")
-
-    def _add(flag: str, metavar: str, takes: object, text: str, shown: str | None = None) -> None:
-        default = TRAINS_ENCODER[flag[2:].replace("-", "_")]
-        groups.add(
-            group, flag, takes=takes, metavar=metavar, default=default, text=text, shown=shown
-        )
-
-    _add("--optimizer", "NAME", groups.one_of(("sgd", "adamw")), "sgd | adamw")
-    _add("--encoder-lr", "RATE", groups.real(above=0), "learning rate of the encoder", "--lr")
-    _add("--head-lr", "RATE", groups.real(above=0), "learning rate of the classifier", "--lr")
-    share = groups.real(above=0, at_most=1)
-    _add("--layer-decay", "S", share, "share of the rate of the layer above that a layer has")
-    modes = groups.one_of(("train", "eval"))
-    _add("--encoder-mode", "MODE", modes, "eval: no dropout in the encoder while it learns")
-    group.add_argument(
-        "--cos", action="store_true", help="cosine learning rate in place of --schedule"
-    )
-
-
-def _add_labels(parser: groups.Parser) -> None:
-    group = parser.add_argument_group("labels")
-    groups.add(
-        group,
-        "--label-fraction",
-        takes=groups.real(above=0, at_most=1),
-        metavar="P",
-        default=1.0,
-        text="share of the training clips whose labels are used, as 0.01",
-    )
-    groups.add(
-        group,
-        "--subset",
-        takes=groups.one_of(("plain", "stratified")),
-        metavar="HOW",
-        default="plain",
-        text="plain: drawn from all clips; stratified: from each class, at least one",
-    )
-    groups.add(
-        group,
-        "--runs",
-        takes=groups.whole(1),
-        metavar="N",
-        default=1,
-        text="trainings, each with a seed and a subset of its own; mean and deviation are printed",
-    )
-
-
-def _check_start(parser: groups.Parser, options: argparse.Namespace) -> None:
-    """Refuse a start that the mode does not have; a supervised one is random."""
-    given, mode = options.pretrained, options.mode
-    if mode == "supervised":
-        if given not in ("", "random"):
-            parser.error(
-                f"--pretrained {given}: --mode supervised starts from random weights; leave it "
-                "out, or choose --mode finetune"
-            )
-        options.pretrained = "random"
-    groups.check_pretrained(parser, options)
-    if mode == "finetune" and given == "random":
-        parser.error(
-            "--pretrained random: --mode finetune needs a checkpoint; "
-            "--mode supervised starts from random weights"
-        )
-
-
-def _check_optimizer(parser: groups.Parser, options: argparse.Namespace) -> None:
-    """Refuse what the mode or the optimiser does not have; fill in their defaults."""
-    if options.mode == "linear":
-        for name, default in TRAINS_ENCODER.items():
-            if getattr(options, name) != default:
-                value = "" if options.cos and name == "cos" else f" {getattr(options, name)}"
-                parser.error(
-                    f"--{name.replace('_', '-')}{value}: the linear probe leaves the encoder as "
-                    "it is; choose --mode finetune or supervised"
-                )
-    if options.optimizer == "adamw" and options.momentum is not None:
-        parser.error(f"--momentum {options.momentum}: adamw has none; leave it out")
-    options.momentum = MOMENTUM if options.momentum is None else options.momentum
-    kind = "linear" if options.mode == "linear" else options.optimizer
-    for name, default in DEFAULTS[kind].items():
-        if getattr(options, name) is None:
-            setattr(options, name, default)
+    return parser().parse(argv)

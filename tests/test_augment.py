@@ -20,7 +20,7 @@ from dataset.augment import (
     spatial_matrices,
     transform_joints,
 )
-from dataset.batches import PackedSplit
+from dataset.packed import PackedSplit
 
 GOLDEN = np.load(Path(__file__).parent / "goldens" / "augment.npz")
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from dataset import batches
+from dataset import packed as batches
 from dataset.arrays import SplitArrays
 from dataset.augment import FRAMES, Window, sample_window
-from dataset.batches import PackedSplit, draw_order
-from dataset.views import EpochDraws, PretrainingBatches, downstream_views
+from dataset.batches import EpochDraws, PretrainingBatches, draw_order
+from dataset.packed import PackedSplit
+from dataset.views import downstream_views
 
 
 def dense_split(count=11, seed=0):

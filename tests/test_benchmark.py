@@ -12,7 +12,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from dataset.batches import PackedSplit
+from dataset.packed import PackedSplit
 from moco import EncoderConfig, HiCo
 from tests.oracles.model import PlainHiCo, plain_losses
 from tools.benchmark import __main__ as command
@@ -32,7 +32,7 @@ from tools.benchmark import (
     train,
 )
 from tools.benchmark.settings import Settings, choose
-from tools.features import extract
+from tools.evaluation.features import extract
 
 CPU = torch.device("cpu")
 TINY = Settings(

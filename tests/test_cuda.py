@@ -6,22 +6,22 @@ import torch
 
 import pretraining
 from dataset.arrays import load_arrays
-from dataset.batches import PackedSplit
+from dataset.batches import PretrainingBatches
+from dataset.packed import PackedSplit
 from dataset.protocols import split_folder
-from dataset.views import PretrainingBatches
 from moco import EncoderConfig, HiCo, Views
 from moco.heads import LEVELS, Levels
 from moco.loss import compare
 from tests.test_pretraining import arguments, losses
 from tests.test_published_model import NAMES, Golden
 from tests.tiny import write_dataset
-from tools import graph
 from tools.checkpoint import make_optimizer, read
-from tools.features import extract
-from tools.knn import rank
-from tools.probe import LinearProbe, ProbeSettings, train_probe
+from tools.evaluation.features import extract
+from tools.evaluation.neighbours import rank
+from tools.evaluation.probe import LinearProbe, ProbeSettings, train_probe
 from tools.runtime import pick_device
-from tools.trainer import LAST, training_step
+from tools.training import recorded as graph
+from tools.training.trainer import LAST, training_step
 
 DEVICE = "cuda"
 KINDS = ("GRU", "LSTM", "Transformer")
@@ -199,7 +199,7 @@ def test_where_recording_fails_dropout_and_the_run_go_on(data, tmp_path, monkeyp
             found.total.item()
         return found
 
-    monkeypatch.setattr("tools.trainer.training_step", reads)
+    monkeypatch.setattr("tools.training.trainer.training_step", reads)
     pretrain(data, tmp_path / "broken", "--encoder", "Transformer")
     assert ("recording failed" in capsys.readouterr().err) == (DEVICE == "cuda")
     monkeypatch.undo()

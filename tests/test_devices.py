@@ -15,17 +15,19 @@ import action_classification
 import action_retrieval
 import pretraining
 from dataset.arrays import load_arrays
-from dataset.batches import PackedSplit
+from dataset.batches import PretrainingBatches
+from dataset.packed import PackedSplit
 from dataset.protocols import split_folder
-from dataset.views import PretrainingBatches
 from moco import EncoderConfig, HiCo, Views
 from tests.elsewhere import AWAY, elsewhere, on_the_host, recorded
 from tests.test_pretraining import arguments, losses
 from tests.tiny import write_checkpoint, write_dataset
-from tools import downstream, graph, trainer
 from tools.checkpoint import make_optimizer, read
-from tools.graph import CudaGraph
-from tools.trainer import LAST, training_step
+from tools.evaluation import subject as downstream
+from tools.training import recorded as graph
+from tools.training import trainer
+from tools.training.recorded import CudaGraph
+from tools.training.trainer import LAST, training_step
 
 CPU = torch.device("cpu")
 KINDS = ("GRU", "LSTM", "Transformer")
@@ -115,7 +117,7 @@ class Again:
 def away(monkeypatch):
     """Scripts compute elsewhere; yields its mode."""
     monkeypatch.setattr("tools.runtime.pick_device", lambda name: AWAY)
-    monkeypatch.setattr("tools.downstream.pick_device", lambda name: AWAY)
+    monkeypatch.setattr("tools.evaluation.subject.pick_device", lambda name: AWAY)
     # A checkpoint's model is made of "meta" tensors in the usual sense, then filled.
     monkeypatch.setattr(downstream, "load_encoder", on_the_host(downstream.load_encoder))
     with elsewhere() as mode:
@@ -202,7 +204,7 @@ def test_the_stand_in_refuses_to_mix_devices():
 
 def test_the_recorder_works_on_its_own_device_and_stream_and_leaves_them():
     device = torch.device("cuda:1")
-    with mock.patch("tools.graph.torch.cuda") as cuda:
+    with mock.patch("tools.training.recorded.torch.cuda") as cuda:
         cuda.graph.return_value.__exit__.side_effect = RuntimeError("capture failed")
         recorder = CudaGraph(device)
         with pytest.raises(RuntimeError, match="capture failed"):

@@ -8,7 +8,7 @@ import torch
 from dataset.arrays import load_arrays
 from tests.oracles.probe import recomputed
 from tests.tiny import write_checkpoint, write_dataset
-from tools.downstream import Downstream
+from tools.evaluation.subject import Downstream
 
 SHAPE = {"kind": "GRU", "hidden_size": 8, "granularity": 2}
 

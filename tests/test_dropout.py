@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from moco.dropout import STEPS, dropout, scaled_mask
-from moco.transformer import SelfAttention
+from moco.encoders.transformer import SelfAttention
+from moco.kernels.dropout import STEPS, dropout, scaled_mask
 
 
 def test_elements_fall_alone_and_with_the_given_chance():

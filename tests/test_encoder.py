@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from moco import EncoderConfig, HiCo, Views
-from moco.encoder import Downsample, HierarchicalEncoder
+from moco.encoders.hierarchical import Downsample, HierarchicalEncoder
 
 KINDS = ["GRU", "LSTM", "Transformer"]
 

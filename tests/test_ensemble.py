@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tools import ensemble
-from tools.results import Scores, save_scores
+from tools.evaluation.results import Scores, save_scores
 
 WEIGHTS = (0.6, 0.6, 0.4)
 

@@ -13,7 +13,7 @@ from dataset.arrays import load_arrays
 from moco.heads import LEVELS
 from tests.oracles.augment import centre_view
 from tests.tiny import write_checkpoint, write_dataset
-from tools.export import main
+from tools.features import main
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -120,7 +120,7 @@ def test_a_fault_is_one_line(text, said, run, checkpoint, capsys):
 
 def test_the_module_answers_help():
     done = subprocess.run(
-        [sys.executable, "-m", "tools.features", "--help"],
+        [sys.executable, "-m", "tools.evaluation.features", "--help"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from dataset.arrays import load_arrays
-from dataset.batches import PackedSplit
+from dataset.packed import PackedSplit
 from dataset.views import downstream_views
 from moco import EncoderConfig, HiCo, Views
 from tests.tiny import write_dataset
-from tools.features import extract
+from tools.evaluation.features import extract
 
 
 @pytest.fixture(scope="module")

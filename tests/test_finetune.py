@@ -10,15 +10,15 @@ import torch.nn.functional as F
 
 from dataset.arrays import load_arrays
 from dataset.augment import PROBE_SHORTEST_CROP, draw_crop
-from dataset.batches import PackedSplit
-from dataset.labelled import LabelledBatches
+from dataset.batches import LabelledBatches
+from dataset.packed import PackedSplit
 from moco import EncoderConfig, HiCo
 from moco.published import to_published
 from tests.oracles.augment import crop_resize, space_major, time_major
 from tests.tiny import write_checkpoint, write_dataset
 from tools.checkpoint import load_encoder, save_whole
-from tools.features import extract
-from tools.finetune import FineTuner, FinetuneSettings, layer_of, make_optimizer
+from tools.evaluation.features import extract
+from tools.evaluation.finetune import FineTuner, FinetuneSettings, layer_of, make_optimizer
 
 SHORT = FinetuneSettings(epochs=3, batch_size=7, lr=0.05, schedule=(2,), print_freq=2)
 CLASSES = 6

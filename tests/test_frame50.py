@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from dataset.arrays import load_arrays
-from dataset.batches import PackedSplit
+from dataset.packed import PackedSplit
 from dataset.protocols import DATASETS, PARTS
 from tests.other_formats import draw_recordings, frame50_clip, label_of, split_of
 from tests.tiny import write_checkpoint, write_dataset
-from tools.downstream import Downstream
-from tools.prepare import frame50
+from tools.evaluation.subject import Downstream
 from tools.prepare.__main__ import main
+from tools.prepare.formats import frame50
 
 PARSED = draw_recordings()
 CLIPS = {name: frame50_clip(parsed) for name, parsed in PARSED.items()}

@@ -12,10 +12,11 @@ from torch.utils._pytree import tree_leaves
 import pretraining
 from tests.test_pretraining import arguments, losses
 from tests.tiny import write_dataset
-from tools import graph, trainer
 from tools.checkpoint import read
-from tools.graph import Repeated, choose_recorder
-from tools.trainer import LAST
+from tools.training import recorded as graph
+from tools.training import trainer
+from tools.training.recorded import Repeated, choose_recorder
+from tools.training.trainer import LAST
 
 CPU = torch.device("cpu")
 

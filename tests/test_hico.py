@@ -12,7 +12,7 @@ from moco.heads import LEVELS
 from moco.loss import compare, hierarchical_contrast, info_nce, similarities
 from moco.momentum import frozen_copy, move_towards
 from tools.checkpoint import make_optimizer
-from tools.trainer import training_step
+from tools.training.trainer import training_step
 
 
 def unit(*shape):

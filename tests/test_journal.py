@@ -3,8 +3,8 @@
 import pytest
 
 from dataset.arrays import SplitWriter
-from tools.prepare import journal as module
-from tools.prepare.journal import Journal
+from tools.prepare.pipeline import journal as module
+from tools.prepare.pipeline.journal import Journal
 
 
 @pytest.fixture

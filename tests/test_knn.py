@@ -8,8 +8,8 @@ import torch
 from sklearn.metrics import average_precision_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from tools import knn
-from tools.knn import retrieve, vote
+from tools.evaluation import neighbours as knn
+from tools.evaluation.neighbours import retrieve, vote
 
 GOLDEN = Path(__file__).parent / "goldens" / "knn.npz"
 

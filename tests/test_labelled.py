@@ -6,8 +6,8 @@ import torch
 
 from dataset.arrays import load_arrays
 from dataset.augment import PROBE_SHORTEST_CROP, draw_crop
-from dataset.batches import PackedSplit
-from dataset.labelled import LabelledBatches
+from dataset.batches import LabelledBatches
+from dataset.packed import PackedSplit
 from tests.oracles.augment import centre_view, crop_resize, space_major, stream_of, time_major
 from tests.tiny import write_dataset
 

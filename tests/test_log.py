@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tools import log
-from tools.log import METRICS, RunLog
+from tools.training import log
+from tools.training.log import METRICS, RunLog
 
 ROW = {"epoch": 2, "batch": 1, "step": 9, "loss": 1.5, "instance_accuracy": 0.25}
 ROW |= {"learning_rate": 0.01, "clips_per_second": 100.0}

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, top_k_accuracy_score
 
-from tools.metrics import average_precision, top_k_accuracy
+from tools.evaluation.metrics import average_precision, top_k_accuracy
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 8])

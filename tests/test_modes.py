@@ -15,10 +15,10 @@ import torch
 import action_classification
 from dataset.arrays import load_arrays
 from tests.tiny import write_checkpoint, write_dataset
-from tools import classification
-from tools.finetune import FineTuner
-from tools.results import load_scores
-from tools.subset import draw_subset, run_seed, subset_generator
+from tools.evaluation import classification
+from tools.evaluation.finetune import FineTuner
+from tools.evaluation.results import load_scores
+from tools.evaluation.subset import draw_subset, run_seed, subset_generator
 
 SHORT = ("--epochs", "3", "--batch-size", "7", "--schedule", "2", "--lr", "0.05", "--seed", "3")
 EPOCH = re.compile(r"epoch \d+: .*")

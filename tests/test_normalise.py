@@ -5,7 +5,7 @@ import pytest
 
 from tests.oracles.prepare import normalise_plain
 from tests.raw_ntu import GOLDENS, random_body
-from tools.prepare.normalise import normalise, rotation_onto
+from tools.prepare.pipeline.normalise import normalise, rotation_onto
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ from dataset.protocols import NTU60, PARTS
 from tests.oracles.prepare import normalise_plain
 from tests.other_formats import draw_recordings, npz_content, refusal, split_of, write_ntu
 from tests.raw_ntu import awkward_frames, skeleton_text
-from tools.prepare import ntu
 from tools.prepare.__main__ import main
-from tools.prepare.recordings import Recording
-from tools.prepare.zipped import ZippedArray
+from tools.prepare.formats import ntu
+from tools.prepare.pipeline.recordings import Recording
+from tools.prepare.pipeline.zipped import ZippedArray
 
 PARSED = draw_recordings()
 

@@ -11,8 +11,7 @@ import pytest
 from dataset.protocols import NTU60, NTU120
 from tests.oracles.prepare import normalise_plain, read_plain
 from tests.raw_ntu import GOLDENS, all_names, awkward_frames, extract_golden_files, skeleton_text
-from tools.prepare.normalise import normalise
-from tools.prepare.ntu import (
+from tools.prepare.formats.ntu import (
     ClipName,
     choose_bodies,
     collect,
@@ -21,7 +20,8 @@ from tools.prepare.ntu import (
     read,
     read_missing_list,
 )
-from tools.prepare.recordings import Recording
+from tools.prepare.pipeline.normalise import normalise
+from tools.prepare.pipeline.recordings import Recording
 
 NAME = "S001C002P003R002A013"
 

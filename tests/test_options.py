@@ -220,8 +220,8 @@ def test_adamw_has_a_rate_and_a_decay_of_its_own_that_options_override():
 
 
 def test_the_defaults_of_the_settings_are_those_of_the_options():
-    from tools.finetune import FinetuneSettings  # torch, which options never need
-    from tools.probe import ProbeSettings
+    from tools.evaluation.finetune import FinetuneSettings  # torch, which options never need
+    from tools.evaluation.probe import ProbeSettings
 
     for mode, settings in (("linear", ProbeSettings()), ("finetune", FinetuneSettings())):
         given = vars(parse("classification", f"--mode {mode}"))

@@ -166,7 +166,7 @@ def test_folders_and_endings_of_the_release_are_found(tmp_path, names):
 
 
 def test_other_options_are_another_preparation(raw, monkeypatch, capsys):
-    from tools.prepare.pku_mmd import Instances
+    from tools.prepare.formats.pku_mmd import Instances
 
     read, count = Instances.__call__, iter(range(100))
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from moco.pooling import maximum
+from moco.kernels.pooling import maximum
 
 
 @pytest.mark.parametrize("dim", [0, 1, 2])

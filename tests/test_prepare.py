@@ -20,8 +20,8 @@ from dataset.arrays import SplitWriter, load_arrays
 from dataset.protocols import NTU60, PARTS
 from tests.oracles.prepare import prepare_clip_plain
 from tests.raw_ntu import GOLDENS, awkward_frames, extract_golden_files, skeleton_text
-from tools.prepare import ntu
 from tools.prepare.__main__ import main
+from tools.prepare.formats import ntu
 
 ROOT = Path(__file__).parent.parent
 PERFORMERS, CAMERAS = (1, 2, 3), (1, 2)

@@ -12,12 +12,13 @@ import pytest
 import torch
 
 import pretraining
-from dataset.views import PretrainingBatches
+from dataset.batches import PretrainingBatches
 from moco.published import from_published
 from tests.tiny import write_dataset
-from tools import checkpoint, trainer
+from tools import checkpoint
 from tools.checkpoint import read
-from tools.trainer import LAST
+from tools.training import trainer
+from tools.training.trainer import LAST
 
 ROOT = Path(__file__).parent.parent
 SMALL = (

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from tools import probe as probe_module
 from tools.checkpoint import save_whole
-from tools.probe import (
+from tools.evaluation import probe as probe_module
+from tools.evaluation.probe import (
     EpochScore,
     LinearProbe,
     ProbeFiles,

@@ -20,9 +20,9 @@ from tests.other_formats import (
     write_ntu,
     write_pickle,
 )
-from tools.prepare import build
 from tools.prepare.__main__ import main
-from tools.prepare.pickles import load_plain
+from tools.prepare.pipeline import build
+from tools.prepare.pipeline.pickles import load_plain
 
 PARSED = draw_recordings()
 FIRST = next(iter(PARSED))

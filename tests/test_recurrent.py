@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from moco import EncoderConfig
-from moco.gru import GRUWeights, gru_layer
-from moco.recurrent import RecurrentEncoder, pack, unpack
+from moco.encoders.recurrent import RecurrentEncoder, pack, unpack
+from moco.kernels.gru import GRUWeights, gru_layer
 
 NEAR = {"rtol": 1e-5, "atol": 1e-6}
 

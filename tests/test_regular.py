@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.raw_ntu import awkward_frames, skeleton_text
-from tools.prepare.ntu import parse
-from tools.prepare.regular import read_regular, to_float
+from tools.prepare.formats.ntu import parse
+from tools.prepare.pipeline.regular import read_regular, to_float
 
 BODY = np.random.default_rng(0).normal(size=(25, 3)).round(4)
 TEXT = skeleton_text([[BODY, BODY], [], [BODY]], end="\n")

@@ -18,7 +18,7 @@ from dataset.arrays import load_arrays
 from tests.oracles.probe import recomputed
 from tests.raw_ntu import random_body, skeleton_text
 from tests.tiny import write_checkpoint, write_dataset
-from tools.prepare import ntu
+from tools.prepare.formats import ntu
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.schedule import learning_rate
+from tools.training.schedule import learning_rate
 
 GOLDEN = json.loads((Path(__file__).parent / "goldens" / "schedules.json").read_text())
 

@@ -5,8 +5,8 @@ import torch
 
 from dataset.protocols import NTU60
 from tests.raw_ntu import all_names
-from tools.prepare import ntu
-from tools.subset import SUBSETS, draw_subset, run_seed, subset_generator
+from tools.evaluation.subset import SUBSETS, draw_subset, run_seed, subset_generator
+from tools.prepare.formats import ntu
 
 SIZES = {  # fraction: plain cross-subject, cross-view; stratified cross-subject, cross-view
     0.01: (400, 376, 419, 360),

@@ -6,14 +6,14 @@ import re
 import numpy as np
 import pytest
 
-from tools.prepare import synthetic
-from tools.prepare.ntu import NTU60, ClipName, choose_bodies, official_missing_list, parse
-from tools.prepare.ntu import read_missing_list as read_missing
-from tools.synthetic import sensor
-from tools.synthetic.actions import ACTIONS, Style
-from tools.synthetic.body import BONES, NUM_JOINTS, Build, pose, rotations, stand
-from tools.synthetic.movement import Movement
-from tools.synthetic.performance import draw_performance, draw_performer
+from tools.prepare.formats.ntu import NTU60, ClipName, choose_bodies, official_missing_list, parse
+from tools.prepare.formats.ntu import read_missing_list as read_missing
+from tools.prepare.synthetic import command as synthetic
+from tools.prepare.synthetic import sensor
+from tools.prepare.synthetic.actions import ACTIONS, Style
+from tools.prepare.synthetic.body import BONES, NUM_JOINTS, Build, pose, rotations, stand
+from tools.prepare.synthetic.movement import Movement
+from tools.prepare.synthetic.performance import draw_performance, draw_performer
 
 TWO_BODIES = {action for action, how in ACTIONS.items() if how.partner is not None}
 

@@ -10,8 +10,8 @@ from scipy.io import savemat
 from dataset.arrays import load_arrays
 from tests.oracles.prepare import normalise_plain
 from tools.prepare.__main__ import main
-from tools.prepare.recordings import Recording
-from tools.prepare.utd_mhad import read
+from tools.prepare.formats.utd_mhad import read
+from tools.prepare.pipeline.recordings import Recording
 
 # 0-based, NTU <- UTD, as the data set's description pairs them
 PAIRS = {0: 3, 1: 2, 2: 1, 3: 0} | {joint: joint for joint in range(4, 20)}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.prepare.workers import in_processes
+from tools.prepare.pipeline.workers import in_processes
 
 
 def square(number: int) -> int:

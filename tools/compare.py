@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.errors import one_line_errors
-from tools.results import RESULTS, Json
+from tools.evaluation.results import RESULTS, Json
 
 COLUMNS = ("encoder", "KNN top-1", "linear top-1, last", "linear top-1, best")
 

@@ -19,8 +19,8 @@ import torch
 
 from tools.command import Parser
 from tools.errors import one_line_errors
-from tools.metrics import top_k_accuracy
-from tools.results import Json, Scores, load_scores, per_class, write_json
+from tools.evaluation.metrics import top_k_accuracy
+from tools.evaluation.results import Json, Scores, load_scores, per_class, write_json
 
 _CHOOSING = ("auto", "best", "search", "tune", "optimal", "grid")
 

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from dataset.arrays import SplitArrays
-from dataset.batches import PackedSplit
+from dataset.batches import PretrainingBatches
+from dataset.packed import PackedSplit
 from dataset.protocols import STREAMS
-from dataset.views import PretrainingBatches
 from moco import EncoderConfig
 from tools.benchmark.floor import FLOAT, Work, view_floats
 from tools.benchmark.measure import measure

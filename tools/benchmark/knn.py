@@ -14,7 +14,7 @@ from tools.benchmark.measure import measure
 from tools.benchmark.report import Row
 from tools.benchmark.settings import Settings
 from tools.benchmark.timing import Side
-from tools.knn import retrieve
+from tools.evaluation.neighbours import retrieve
 
 CLASSES = 60
 TURNS = 3

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dataset.arrays import SplitArrays
-from dataset.batches import PackedSplit
+from dataset.packed import PackedSplit
 from tools.benchmark.floor import load_work
 from tools.benchmark.measure import measure
 from tools.benchmark.plain import oracle

@@ -19,10 +19,10 @@ from tools.benchmark.measure import measure
 from tools.benchmark.plain import oracle
 from tools.benchmark.report import Row
 from tools.benchmark.settings import Settings
-from tools.prepare.build import Settings as BuildSettings
-from tools.prepare.build import build
-from tools.prepare.ntu import collect
-from tools.prepare.synthetic import generate
+from tools.prepare.formats.ntu import collect
+from tools.prepare.pipeline.build import Settings as BuildSettings
+from tools.prepare.pipeline.build import build
+from tools.prepare.synthetic.command import generate
 
 TAKES = 3
 """Of each person and action, the fewest that all three cameras watch."""

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 
 from dataset.arrays import SplitArrays
-from dataset.batches import PackedSplit
+from dataset.packed import PackedSplit
 from moco import EncoderConfig, HiCo
 from tools.benchmark.floor import probe_work
 from tools.benchmark.measure import measure
@@ -17,8 +17,8 @@ from tools.benchmark.report import Row
 from tools.benchmark.settings import Settings
 from tools.benchmark.step import plain_model
 from tools.benchmark.timing import Side
-from tools.features import extract
-from tools.probe import LinearProbe, ProbeSettings, train_probe
+from tools.evaluation.features import extract
+from tools.evaluation.probe import LinearProbe, ProbeSettings, train_probe
 
 CLASSES = 60
 TURNS = 3

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from tools.results import write_json
+from tools.evaluation.results import write_json
 
 HEADINGS = ("work", "ours ms", "plain ms", "ratio", "floor ms", "x floor", "memory MiB", "note")
 

@@ -17,7 +17,7 @@ from tools.benchmark.settings import Settings
 from tools.benchmark.timing import Side
 from tools.checkpoint import make_optimizer
 from tools.runtime import set_precision
-from tools.trainer import training_step
+from tools.training.trainer import training_step
 
 RATES = (0.01, 0.9, 1e-4)
 """Learning rate, momentum and weight decay, as published."""

@@ -9,8 +9,8 @@ from types import ModuleType
 import torch
 
 from dataset.arrays import SplitArrays
-from dataset.batches import PackedSplit
-from dataset.views import PretrainingBatches
+from dataset.batches import PretrainingBatches
+from dataset.packed import PackedSplit
 from moco import EncoderConfig, HiCo
 from tools.benchmark.measure import measure
 from tools.benchmark.plain import oracle
@@ -20,7 +20,7 @@ from tools.benchmark.settings import Settings
 from tools.benchmark.step import RATES, full_step, in_float32, plain_model
 from tools.benchmark.timing import Side
 from tools.runtime import set_precision
-from tools.trainer import Plan, Trainer
+from tools.training.trainer import Plan, Trainer
 
 CLIPS, EPOCHS = 37_646, 451
 """Of the published run on NTU-60 cross-view."""

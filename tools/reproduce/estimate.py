@@ -103,7 +103,7 @@ def calibrate(options: Settings) -> Speed:
     from moco import EncoderConfig, HiCo, Views
     from tools.checkpoint import make_optimizer
     from tools.runtime import pick_device
-    from tools.trainer import training_step
+    from tools.training.trainer import training_step
 
     device = pick_device(options["device"])
     sizes = ("hidden_size", "num_heads", "num_layers", "granularity")

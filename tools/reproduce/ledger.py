@@ -9,10 +9,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tools.evaluation.results import write_json
 from tools.reproduce.cells import PRETRAINING, Cell
 from tools.reproduce.data import SplitData
 from tools.reproduce.scripts import LAST, Settings
-from tools.results import write_json
 
 Record = dict[str, Any]
 DONE, STARTED, FAILED = "done", "started", "failed"

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from tools.log import METRICS
 from tools.reproduce import estimate
 from tools.reproduce.cells import PRETRAINING, Cell, Run
 from tools.reproduce.estimate import Speed
 from tools.reproduce.scripts import Settings
 from tools.reproduce.work import DONE, SKIPPED, TO_DO, Work, skipped
+from tools.training.log import METRICS
 
 
 class Speeds:

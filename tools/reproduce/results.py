@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tools.evaluation.results import RESULTS
 from tools.reproduce.cells import PRETRAINING, Cell
-from tools.results import RESULTS
 
 Score = dict[str, Any]
 """`last`, and where there are epochs `best`: each a dictionary with at least `top1` in percent."""

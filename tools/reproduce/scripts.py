@@ -131,7 +131,7 @@ def command(cell: Cell, setup: Setup, resume: Path | None = None) -> list[str]:
     if cell.mode == "ensemble":
         scores = [str(product(need, setup.out)) for need in cell.needs()]
         words = [*scores, *extra_words(cell.mode, setup)]
-        from tools.results import RESULTS  # brings torch, which --help does not need
+        from tools.evaluation.results import RESULTS  # brings torch, which --help does not need
 
         output = str(cell.folder(setup.out) / RESULTS)
         return [sys.executable, "-m", "tools.ensemble", *words, "--output", output]

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from dataset.protocols import DATASETS
+from tools.evaluation.results import spread, write_json
 from tools.files import write_whole
 from tools.reproduce.cells import MODES, PRETRAINING, Cell
 from tools.reproduce.published import FIGURES, Figure
 from tools.reproduce.work import DONE, FAILED, SKIPPED, TO_DO, Outcome, skipped
-from tools.results import spread, write_json
 
 Row = dict[str, Any]
 Where = tuple[str, str, str, str, str]

@@ -1,0 +1,1 @@
+"""Sequence encoders and the hierarchical encoder around them."""

@@ -1,0 +1,137 @@
+"""What an evaluation leaves behind: results.json, and the test scores by sample name.
+
+Axes: N clips, L classes. Every file appears whole or not at all.
+"""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tools.evaluation.metrics import top_k_hits
+from tools.files import write_whole
+
+Json = dict[str, Any]
+RESULTS = "results.json"
+VERSION = 1
+"""Of the layout of results.json; raise it when a reader would have to change."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of every test clip.
+
+    Attributes:
+        names: N sample names.
+        labels: (N,) int64 classes from 0 on.
+        scores: (N, L) float32 raw scores of a classifier, higher is likelier.
+        about: what they are of: data set, protocol, stream, mode; "" where it was not said.
+    """
+
+    names: list[str]
+    labels: np.ndarray
+    scores: np.ndarray
+    about: dict[str, str]
+
+
+def write_json(path: Path, content: Json) -> None:
+    """Write plain values as JSON for people and programs; paths become texts.
+
+    Raises:
+        ValueError: a number that is not finite, which JSON does not have.
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+    write_whole(path, lambda file: file.write(text.encode() + b"\n"))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no place in {RESULTS}")
+
+
+def write_names(path: Path, names: Sequence[str]) -> None:
+    """Write sample names, one a line."""
+    write_whole(path, lambda file: file.write("".join(f"{name}\n" for name in names).encode()))
+
+
+def save_scores(path: Path, scores: Scores) -> None:
+    """Write scores as an .npz file: names, labels (N,), scores (N, L) and texts about them."""
+    about = {name: np.array(value) for name, value in scores.about.items()}
+    arrays = {
+        "names": np.array(scores.names, dtype=np.str_),
+        "labels": np.asarray(scores.labels, dtype=np.int64),
+        "scores": np.asarray(scores.scores, dtype=np.float32),
+    }
+    write_whole(path, lambda file: np.savez(file, **arrays, **about))
+
+
+def load_scores(path: Path) -> Scores:
+    """Read what `save_scores` wrote, running no code that the file may carry.
+
+    Raises:
+        FileNotFoundError: when it is not there.
+        ValueError: when it is not such a file, or a score is not finite.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no scores at {path}; action_classification.py writes them")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            content = {name: file[name] for name in file.files}
+        names, labels = content.pop("names").tolist(), content.pop("labels")
+        scores = content.pop("scores")
+    except Exception as error:  # numpy raises what the damage happens to trigger
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise ValueError(
+            f"{path} is not a file of scores ({reason}); name a *_scores.npz"
+        ) from None
+    if scores.ndim != 2 or labels.shape != scores.shape[:1] or len(names) != len(scores):
+        raise ValueError(f"{path}: {len(names)} names do not fit scores of shape {scores.shape}")
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{path} has a score that is not finite; make it again")
+    return Scores(names, labels, scores, {name: str(value) for name, value in content.items()})
+
+
+def per_class(scores: Tensor, labels: Tensor) -> list[Json]:
+    """Top-1 accuracy of each class by itself.
+
+    Args:
+        scores: (N, L).
+        labels: (N,) classes from 0 on.
+
+    Returns:
+        For each of the L classes its number, its clips, and the accuracy in percent; None where it
+        has no clip.
+    """
+    return by_class(top_k_hits(scores, labels, 1).double() * 100, labels, scores.shape[1], "top1")
+
+
+def by_class(values: Tensor, labels: Tensor, classes: int, name: str) -> list[Json]:
+    """Mean of (N,) values over the clips of each class; None for a class without clips."""
+    values, labels = values.double().cpu(), labels.cpu()
+    counts = torch.bincount(labels, minlength=classes).tolist()
+    sums = torch.zeros(len(counts), dtype=torch.float64).index_add_(0, labels, values).tolist()
+    return [
+        {"class": label, "clips": count, name: sums[label] / count if count else None}
+        for label, count in enumerate(counts[:classes])
+    ]
+
+
+def spread(values: Sequence[float]) -> Json:
+    """Mean and sample standard deviation (n - 1); the deviation of one value is None."""
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return {"mean": statistics.fmean(values), "std": deviation, "runs": len(values)}
+
+
+def as_plain(settings: Mapping[str, object]) -> Json:
+    """Options as JSON takes them: paths as texts, tuples as lists."""
+    return {
+        name: list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path)
+        else value for name, value in settings.items()
+    }  # fmt: skip

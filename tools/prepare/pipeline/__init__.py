@@ -1,0 +1,1 @@
+"""Recordings of any format to arrays: collect, normalise, write, resume."""

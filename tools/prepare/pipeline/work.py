@@ -1,0 +1,81 @@
+"""What is done for each recording, in any process: read, check, normalise, write.
+
+Axes: C=3 coordinates (metres), F frames, V=25 joints, M=2 bodies.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dataset.arrays import SplitWriter
+from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
+from tools.prepare.pipeline.normalise import normalise
+from tools.prepare.pipeline.recordings import EmptyClipError, Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A recording, its index in the collection, and the rows that it fills."""
+
+    index: int
+    recording: Recording
+    rows: list[tuple[SplitWriter, int]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task: the recorded frames, what is wrong with the file, or nothing."""
+
+    index: int
+    num_frames: int
+    fault: str = ""
+    empty: bool = False
+
+
+@dataclass(frozen=True)
+class Work:
+    """Turns a task into its outcome; picklable when `read` is.
+
+    Attributes:
+        read: the collection's way to read a recording.
+        rotate_z: whether the first frame's spine is turned onto +z.
+    """
+
+    read: Callable[[Recording], np.ndarray]
+    rotate_z: bool
+
+    def __call__(self, task: Task) -> Outcome:
+        """Prepare one recording.
+
+        Raises:
+            OSError: when it cannot be written; that it cannot be read is an outcome.
+        """
+        try:
+            parsed = self.read(task.recording)
+            check(parsed)
+        except EmptyClipError:
+            return Outcome(task.index, 0, empty=True)
+        except (ValueError, OSError) as error:
+            return Outcome(task.index, 0, " ".join(str(error).split()))
+        clip = normalise(parsed, self.rotate_z)
+        for writer, row in task.rows:
+            writer.write(row, clip)
+        return Outcome(task.index, parsed.shape[1])
+
+
+def check(parsed: np.ndarray) -> None:
+    """Check what a format has read: (3, F, 25, 2), 1 to 300 frames, all values finite.
+
+    Raises:
+        ValueError: when it is not like that.
+    """
+    num_frames = parsed.shape[1]
+    expected = (NUM_COORDINATES, num_frames, NUM_JOINTS, NUM_BODIES)
+    if parsed.shape != expected:
+        raise ValueError(f"its coordinates have shape {parsed.shape}, not {expected}")
+    if not 1 <= num_frames <= MAX_FRAMES:
+        raise ValueError(f"it has {num_frames} frames, not 1 to {MAX_FRAMES}")
+    finite = np.isfinite(parsed).all(axis=(0, 2, 3))
+    if not finite.all():
+        raise ValueError(f"it has a coordinate that is not finite in frame {finite.argmin()}")

@@ -1,0 +1,1 @@
+"""Invented recordings, written as genuine NTU files."""

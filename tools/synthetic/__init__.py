@@ -1,1 +1,0 @@
-"""People that move and a sensor that watches them: what the default data set is recorded from."""
