@@ -164,7 +164,9 @@ def test_another_origin_is_said(raw, capsys):
 def test_a_data_set_of_recorded_lengths_is_refused(raw, capsys):
     with pytest.raises(SystemExit):
         prepare(raw, "--dataset", "ntu60")
-    assert "invalid choice: 'ntu60'" in capsys.readouterr().err
+    assert (
+        "--dataset ntu60: known are pku_part1, pku_part2, ntu60_frame50" in capsys.readouterr().err
+    )
 
 
 def test_a_failure_leaves_nothing_unfinished(raw, capsys, monkeypatch):

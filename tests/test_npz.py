@@ -188,7 +188,7 @@ def test_a_damaged_file_is_refused(tmp_path, capsys, content):
     ("arguments", "fault"),
     [
         (["--protocol", "cross_setup"], "--protocol cross_setup: ntu60 has cross_view, cross_subj"),
-        ([], "the following arguments are required: --protocol"),
+        ([], "--protocol: is missing; which split it holds"),
     ],
 )
 def test_the_protocol_must_be_one_of_the_data_set(tmp_path, capsys, arguments, fault):

@@ -130,9 +130,8 @@ def test_the_summary_puts_the_counts_beside_the_published(raw, tmp_path, capsys)
     assert captured.out == (
         f"NTU RGB+D 60 in {tmp_path / 'data'}:\n"
         "  NTU-RGB-D-60-AGCN/xview: train 6, val 5; published: train 37,646, val 18,932\n"
-        "warning: cross_view does not have the published number of clips\n"
         "  NTU-RGB-D-60-AGCN/xsub: train 7, val 4; published: train 40,091, val 16,487\n"
-        "warning: cross_subject does not have the published number of clips\n"
+        "  not the published clips: a part of NTU RGB+D 60, or other recordings in its form\n"
         "  1 recording left out: on the list of missing skeletons\n"
         "  1 recording ignored: not part of ntu60\n"
     )
@@ -281,13 +280,13 @@ def test_raw_folders_without_a_data_set_are_refused(tmp_path, capsys, names, fau
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        (["ntu"], "the following arguments are required: --raw"),
+        (["ntu"], "--raw: is missing; folder of the raw recordings"),
         (["ntu", "--raw", "nowhere"], "--raw nowhere: no such folder"),
-        (["ntu", "--raw", ".", "--dataset", "ntu61"], "invalid choice: 'ntu61'"),
-        (["ntu", "--raw", ".", "-j", "0"], "0 is not a number of processes, 1 or more"),
+        (["ntu", "--raw", ".", "--dataset", "ntu61"], "--dataset ntu61: known are ntu60, ntu120"),
+        (["ntu", "--raw", ".", "-j", "0"], "--workers 0: needs a whole number, 1 or more"),
         (["ntu", "--raw", ".", "--missing", "nowhere.txt"], "nowhere.txt"),
-        (["ntu", "--raw", ".", "--skip"], "unrecognized arguments: --skip"),
-        (["pku"], "format pku: choose from ntu, utd-mhad, "),
+        (["ntu", "--raw", ".", "--skip"], "--skip: no such option, did you mean --skip-bad?"),
+        (["pku"], "format pku: no such format, did you mean pku-mmd?; known are ntu, utd-mhad, "),
     ],
 )
 def test_wrong_options_are_one_line(capsys, arguments, fault):

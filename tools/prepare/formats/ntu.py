@@ -8,6 +8,7 @@ Axes: F frames, V=25 joints, C=3 coordinates (metres), S=4 body slots, M=2 bodie
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +16,10 @@ import numpy as np
 
 from dataset.protocols import DATASETS, NTU60, NTU120, DataSet
 from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
-from tools.prepare.pipeline.command import Parser, run
-from tools.prepare.pipeline.recordings import Collection, Recording, counted, files_under
+from options.parser import file_path, one_of, option
+from options.prepare import BuildOptions
+from tools.prepare.pipeline.build import build
+from tools.prepare.pipeline.recordings import Collection, Recording, files_under, remarks_on
 from tools.prepare.pipeline.regular import Bodies, is_finite, read_regular, to_float
 
 SUFFIX = ".skeleton"
@@ -27,6 +30,30 @@ _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})", re.ASCII)
 _HEADER_LINES = 3  # prose and a blank line before the names in the official missing lists
 _BODY_LINES = 2 + NUM_JOINTS  # a header, the number of joints, the joints
 _JOINT_VALUES = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(BuildOptions):
+    """Which recordings to prepare."""
+
+    dataset: str = option(
+        NTU60.name,
+        read=one_of((NTU60.name, NTU120.name)),
+        metavar="NAME",
+        help="which recordings: ntu60, setups 1 to 17 and actions 1 to 60; ntu120, all",
+    )
+    missing: Path | None = option(
+        None,
+        read=file_path,
+        metavar="FILE",
+        help="names of recordings to leave out, one a line",
+        shown="the official list of the data set",
+    )
+
+
+def prepare(options: Options) -> None:
+    """Write the arrays of all protocols of the data set."""
+    build(collect(options), options)
 
 
 class ClipName(NamedTuple):
@@ -49,6 +76,11 @@ class ClipName(NamedTuple):
         if not match or not all(int(number) for number in match.groups()):
             raise ValueError("its name is not SsssCcccPpppRrrrAaaa.skeleton")
         return cls(*map(int, match.groups()))
+
+    @property
+    def name(self) -> str:
+        """The name without ending."""
+        return "S{:03}C{:03}P{:03}R{:03}A{:03}".format(*self)
 
     def belongs_to(self, dataset: DataSet) -> bool:
         """Whether the recording is one of the data set's."""
@@ -77,7 +109,6 @@ def read_missing_list(path: Path) -> set[str]:
 
     Raises:
         ValueError: when the file is not such a list.
-        OSError: when it cannot be read.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -95,21 +126,13 @@ def read_missing_list(path: Path) -> set[str]:
     return names
 
 
-def collect(raw: Path, dataset: DataSet, missing: set[str]) -> Collection:
-    """Find the recordings of a data set.
-
-    Args:
-        raw: folder of `.skeleton` files, in it or in its folders.
-        dataset: NTU60 or NTU120.
-        missing: names of recordings to leave out.
-
-    Raises:
-        OSError: when the folder cannot be read, or holds no such file.
-        ValueError: when none of the recordings belongs to the data set.
-    """
+def collect(options: Options) -> Collection:
+    """Find the recordings of a data set that are not on the list of missing ones."""
+    raw, dataset = options.raw, DATASETS[options.dataset]
+    missing = read_missing_list(options.missing or official_missing_list(dataset.name))
     recordings, bad, strangers, left_out = [], {}, 0, 0
     kinds: dict[tuple[str, ...], dict[str, str]] = {}  # a dict for each of 114,480 would be large
-    for path in files_under(raw, SUFFIX):
+    for path in files_under(raw, SUFFIX).values():
         try:
             clip = ClipName.parse(path.stem)
         except ValueError as error:
@@ -125,10 +148,10 @@ def collect(raw: Path, dataset: DataSet, missing: set[str]) -> Collection:
             recordings.append(Recording(path.name, path, clip.action - 1, parts))
     if not recordings and not bad:
         raise ValueError(f"--raw {raw}: no usable {dataset.name} recording in it")
-    remarks = [
-        f"{counted(left_out, 'recording')} left out: on the list of missing skeletons",
-        f"{counted(strangers, 'recording')} ignored: not part of {dataset.name}",
-    ]
+    remarks = remarks_on(
+        (left_out, "recording", "left out: on the list of missing skeletons"),
+        (strangers, "recording", f"ignored: not part of {dataset.name}"),
+    )
     return Collection(dataset, recordings, read, bad, remarks)
 
 
@@ -137,10 +160,6 @@ def read(recording: Recording) -> np.ndarray:
 
     Returns:
         (3, F, 25, 2) float32 metres; absent bodies and empty frames are zero.
-
-    Raises:
-        ValueError: when the file is not a whole recording, saying why.
-        OSError: when it cannot be read.
     """
     return choose_bodies(parse(recording.path.read_bytes()))
 
@@ -239,9 +258,7 @@ def choose_bodies(bodies: np.ndarray) -> np.ndarray:
         (3, F, 25, 2) float32 metres.
     """
     spread = [_spread(body) for body in bodies]
-    chosen = np.argsort(spread, kind="stable")[::-1][
-        :NUM_BODIES
-    ]  # of equals the later, as published
+    chosen = np.argsort(spread, kind="stable")[::-1][:NUM_BODIES]  # of equals the later, as ever
     return bodies[chosen].transpose(3, 1, 2, 0).astype(np.float32)
 
 
@@ -249,24 +266,3 @@ def _spread(body: np.ndarray) -> float:
     """Standard deviations of x, y and z of a body (F, 25, 3) where it is there, added; metres."""
     there = body[body.sum(axis=(1, 2)) != 0]
     return sum(there[:, :, axis].std() for axis in range(NUM_COORDINATES)) if len(there) else 0.0
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Run the command line."""
-    parser = Parser("ntu", "Prepare raw NTU RGB+D skeletons: both protocols from one reading.")
-    parser.add_argument(
-        "--dataset",
-        choices=(NTU60.name, NTU120.name),
-        default=NTU60.name,
-        help="which recordings: setups 1-17 and actions 1-60, or all (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--missing",
-        type=Path,
-        metavar="FILE",
-        help="names of recordings to leave out (default: the official list of the data set)",
-    )
-    options = parser.parse_args(argv)
-    dataset = DATASETS[options.dataset]
-    missing = options.missing or official_missing_list(dataset.name)
-    run(options, lambda: collect(options.raw, dataset, read_missing_list(missing)))

@@ -13,19 +13,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from dataset.protocols import DATASETS, PARTS, PKU_MMD_PART1, PKU_MMD_PART2, DataSet
-from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
-from tools.prepare.pipeline.command import Parser, run
+from dataset.skeleton import MAX_FRAMES
+from options.parser import changed, one_of, option
+from options.prepare import BuildOptions
+from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.recordings import (
+    ROW_NUMBERS,
     Collection,
     EmptyClipError,
     Recording,
-    counted,
-    existing_folder,
+    bodies_of_rows,
+    remarks_on,
     state,
+    two_bodies,
 )
 
 SKELETONS, LABELS = ("PKU_Skeleton_Renew", "skeleton"), ("Train_Label_PKU_final", "label")
@@ -46,13 +51,48 @@ VIDEO_NAMES = {
     PKU_MMD_PART2.name: re.compile(r"A\d{2}N\d{2}-[LMR]", re.ASCII),
 }
 
-LOSES = (
-    "frames of a clip beyond 300",
-    "which clips were labelled with less confidence",
-    "with --rows cmd the first frame of every clip, which is how CMD reads the labels",
-)
-_ROW = NUM_BODIES * NUM_JOINTS * NUM_COORDINATES
 _ENDINGS = (".txt", ".skeleton", ".label")  # code reads the first, the release names the others
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(BuildOptions):
+    """Which part of the release to prepare, and how it is read."""
+
+    loses: ClassVar = (
+        "frames of a clip beyond 300",
+        "which clips were labelled with less confidence",
+        "with --rows cmd the first frame of every clip, which is how CMD reads the labels",
+    )
+    raw: Path = changed(
+        BuildOptions,
+        "raw",
+        help="folder of the release: its skeletons, its labels and its split files",
+    )
+    dataset: str = option(
+        PKU_MMD_PART1.name,
+        read=one_of(tuple(SPLIT_FILES)),
+        metavar="NAME",
+        help=f"which part of the release: {' | '.join(SPLIT_FILES)}",
+    )
+    rows: str = option(
+        "inclusive",
+        read=one_of(("inclusive", "cmd")),
+        metavar="HOW",
+        help="how labels count frames: inclusive, from 1 to the last, as meant; cmd, from 0 "
+        "without the last, as CMD, HaLP, PCM3 and MAMP do",
+    )
+    cut: str = option(
+        "head",
+        read=one_of(("head", "centre")),
+        metavar="WHERE",
+        help="what is kept of more than 300 frames: head, the first, as CMD and its kin; centre, "
+        "the middle, as AimCLR and its kin",
+    )
+
+
+def prepare(options: Options) -> None:
+    """Write the arrays of the protocols whose split files are there."""
+    build(collect(options), options)
 
 
 @dataclass(frozen=True)
@@ -77,15 +117,10 @@ class Instances:
     centre: bool
 
     def __call__(self, recording: Recording) -> np.ndarray:
-        """Cut one clip out of its video.
-
-        Returns:
-            (3, F, 25, 2) float32 metres, F at most 300; absent bodies are zero.
+        """Cut one clip out of its video: (3, F, 25, 2) float32 metres, F at most 300.
 
         Raises:
             EmptyClipError: when the video has no such frames, or nobody in them.
-            ValueError: when one of its rows is not 150 numbers.
-            OSError: when the video cannot be read.
         """
         lines = _lines(recording.path.parent)
         begin, end = self.rows[recording.name]
@@ -98,8 +133,7 @@ class Instances:
         values = _numbers(lines[begin:end], begin)
         if not values.any():
             raise EmptyClipError
-        bodies = values.reshape(-1, NUM_BODIES, NUM_JOINTS, NUM_COORDINATES)
-        return np.ascontiguousarray(bodies.transpose(3, 0, 2, 1))
+        return two_bodies(bodies_of_rows(values))
 
 
 @lru_cache(maxsize=1)  # clips come video by video
@@ -111,8 +145,8 @@ def _numbers(lines: list[bytes], begin: int) -> np.ndarray:
     """Read rows of 150 numbers each: (F, 150) float32."""
     values = [line.split() for line in lines]
     for row, numbers in enumerate(values, start=begin + 1):
-        if len(numbers) != _ROW:
-            raise ValueError(f"row {row} has {len(numbers)} numbers, not {_ROW}")
+        if len(numbers) != ROW_NUMBERS:
+            raise ValueError(f"row {row} has {len(numbers)} numbers, not {ROW_NUMBERS}")
     try:
         exact = np.array(values, dtype=np.bytes_).astype(np.float64)
     except ValueError:
@@ -138,7 +172,6 @@ def read_split(path: Path, dataset: DataSet) -> dict[str, str]:
 
     Raises:
         ValueError: when it is not two headings with names, or names what is no video of this part.
-        OSError: when it cannot be read.
     """
     lines = [line for line in _text(path).splitlines() if line.strip()]
     if len(lines) != 2 * len(PARTS):
@@ -171,7 +204,6 @@ def read_labels(path: Path, classes: int) -> list[Label]:
 
     Raises:
         ValueError: when a line is not a label, or there is none.
-        OSError: when it cannot be read.
     """
     labels = []
     for number, line in enumerate(_text(path).splitlines(), start=1):
@@ -193,24 +225,15 @@ def read_labels(path: Path, classes: int) -> list[Label]:
     return labels
 
 
-def collect(raw: Path, dataset: DataSet, rows: str = "inclusive", cut: str = "head") -> Collection:
-    """Find the clips in the videos of one part.
-
-    Args:
-        raw: folder of the release, with the folders of skeletons and labels and the split files.
-        dataset: PKU_MMD_PART1 or PKU_MMD_PART2.
-        rows: "inclusive" counts frames from 1 and keeps the last, "cmd" counts from 0 and does not.
-        cut: "head" or "centre", what is kept of a clip of more than 300 frames.
-
-    Raises:
-        OSError: when one of them cannot be read.
-        ValueError: when one of them is not there, or a split file makes no sense.
-    """
-    skeletons, labels = _videos(raw, SKELETONS), _videos(raw, LABELS)
-    splits, remarks = _read_splits(raw, dataset)
+def collect(options: Options) -> Collection:
+    """Find the clips in the videos of one part of the release."""
+    dataset = DATASETS[options.dataset]
+    skeletons, labels = _videos(options.raw, SKELETONS), _videos(options.raw, LABELS)
+    splits, remarks = _read_splits(options.raw, dataset)
+    by_video = _by_video(splits)
     recordings, bad = [], {}
     places: dict[str, tuple[int, int]] = {}
-    for video, parts in _by_video(splits).items():
+    for video, parts in by_video.items():
         try:
             lines = _labels_of(video, skeletons, labels, dataset)
         except _BadVideoError as error:
@@ -220,24 +243,28 @@ def collect(raw: Path, dataset: DataSet, rows: str = "inclusive", cut: str = "he
             name = f"{video}_{index:03}"
             path = skeletons[video] / f"{index:03}"
             recordings.append(Recording(name, path, label.action - 1, parts))
-            places[name] = (label.first - (rows == "inclusive"), label.last)
-    remarks += _remarks(places, skeletons.keys() - _by_video(splits).keys(), cut)
+            places[name] = (label.first - (options.rows == "inclusive"), label.last)
+    long = sum(end - begin > MAX_FRAMES for begin, end in places.values())
+    kept = "first" if options.cut == "head" else "middle"
+    remarks += remarks_on(
+        (long, "clip", f"of more than {MAX_FRAMES} frames cut to its {kept} {MAX_FRAMES}"),
+        (len(skeletons.keys() - by_video.keys()), "video", "ignored: in no split file"),
+    )
     states = [state(path) for path in skeletons.values()]
     return Collection(
         replace(dataset, folders={name: dataset.folders[name] for name in splits}),
         recordings,
-        Instances(places, cut == "centre"),
+        Instances(places, options.cut == "centre"),
         bad,
         remarks,
-        LOSES,
         item="clip",
-        settings=f"pku-mmd {cut} {sorted(places.items())} {states}",
+        settings=f"pku-mmd {options.cut} {sorted(places.items())} {states}",
     )
 
 
 def _videos(raw: Path, names: tuple[str, ...]) -> dict[str, Path]:
     """Return the files of the first folder with one of these names, by their own without ending."""
-    found = (path for name in names for path in sorted(existing_folder(raw).rglob(name)))
+    found = (path for name in names for path in sorted(raw.rglob(name)))
     folders = [path for path in found if path.is_dir()]
     if not folders:
         raise FileNotFoundError(f"--raw {raw}: no folder {' or '.join(names)} in it")
@@ -291,45 +318,3 @@ def _labels_of(
         return read_labels(labels[video], dataset.classes)
     except (ValueError, OSError) as error:
         raise _BadVideoError(labels[video], error) from None
-
-
-def _remarks(places: Mapping[str, tuple[int, int]], unused: set[str], cut: str) -> list[str]:
-    """Count what is cut, and the videos that no split file names."""
-    long = sum(end - begin > MAX_FRAMES for begin, end in places.values())
-    kept = "first" if cut == "head" else "middle"
-    counts = (
-        (
-            long,
-            f"{counted(long, 'clip')} of more than {MAX_FRAMES} frames cut to its {kept} "
-            f"{MAX_FRAMES}",
-        ),
-        (len(unused), f"{counted(len(unused), 'video')} ignored: in no split file"),
-    )
-    return [remark for count, remark in counts if count]
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Run the command line."""
-    parser = Parser(
-        "pku-mmd",
-        "Prepare PKU-MMD I or II from raw videos and labels: both protocols from one reading.",
-        raw="folder of the release: its skeletons, its labels and its split files",
-        loses=LOSES,
-    )
-    add = parser.add_argument
-    choices = (PKU_MMD_PART1.name, PKU_MMD_PART2.name)
-    text = "which part of the release (default: %(default)s)"
-    add("--dataset", choices=choices, default=choices[0], help=text)
-    text = (
-        "how labels are read: frames from 1 on with the last, as meant, or from 0 on without, as "
-        "CMD, HaLP, PCM3 and MAMP do (default: %(default)s)"
-    )
-    add("--rows", choices=("inclusive", "cmd"), default="inclusive", help=text)
-    text = (
-        "what is kept of more than 300 frames: the first, as CMD and its kin, or the middle, as "
-        "AimCLR and its kin (default: %(default)s)"
-    )
-    add("--cut", choices=("head", "centre"), default="head", help=text)
-    options = parser.parse_args(argv)
-    dataset = DATASETS[options.dataset]
-    run(options, lambda: collect(options.raw, dataset, options.rows, options.cut))

@@ -8,14 +8,16 @@ Axes: F frames, C=3 coordinates (metres), V=25 joints, M=2 bodies, the second on
 
 import io
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from dataset.protocols import UTD_MHAD
-from dataset.skeleton import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
-from tools.prepare.pipeline.command import Parser, run
-from tools.prepare.pipeline.recordings import Collection, Recording, files_under
+from dataset.skeleton import NUM_COORDINATES
+from options.prepare import BuildOptions
+from tools.prepare.pipeline.build import build
+from tools.prepare.pipeline.recordings import Collection, Recording, files_under, two_bodies
 
 SUFFIX = ".mat"
 NUM_KINECT_JOINTS = 20
@@ -29,15 +31,20 @@ neck, and no finger tips or thumbs, for which the hand stands.
 _NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)_skeleton", re.ASCII)
 
 
-def collect(raw: Path) -> Collection:
-    """Find the recordings in a folder.
+@dataclass(frozen=True, kw_only=True)
+class Options(BuildOptions):
+    """Nothing beside what all formats have."""
 
-    Raises:
-        OSError: when the folder cannot be read, or holds no such file.
-        ValueError: when none of the files follows the naming pattern.
-    """
+
+def prepare(options: Options) -> None:
+    """Write the arrays of the data set's one protocol."""
+    build(collect(options.raw), options)
+
+
+def collect(raw: Path) -> Collection:
+    """Find the recordings in a folder."""
     recordings, bad = [], {}
-    for path in files_under(raw, SUFFIX):
+    for path in files_under(raw, SUFFIX).values():
         match = _NAME.fullmatch(path.stem)
         action, subject = (int(match[1]), int(match[2])) if match else (0, 0)
         if not (1 <= action <= UTD_MHAD.classes and 1 <= subject <= 8):
@@ -51,23 +58,13 @@ def collect(raw: Path) -> Collection:
 
 
 def read(recording: Recording) -> np.ndarray:
-    """Read a recording's file.
-
-    Returns:
-        (3, F, 25, 2) float32 metres; the second body is zero.
-
-    Raises:
-        ValueError: when the file does not hold a skeleton, saying why.
-        OSError: when it cannot be read.
-    """
+    """Read a recording's file: (3, F, 25, 2) float32 metres; the second body is zero."""
     skeleton = _load(recording.path)
     if skeleton.ndim != 3 or skeleton.shape[:2] != (NUM_KINECT_JOINTS, NUM_COORDINATES):
         raise ValueError(f"its d_skel has shape {skeleton.shape}, not (20, 3, frames)")
     if skeleton.dtype.kind not in "fiu":
         raise ValueError("its d_skel does not hold numbers")
-    parsed = np.zeros((NUM_COORDINATES, skeleton.shape[2], NUM_JOINTS, NUM_BODIES), np.float32)
-    parsed[..., 0] = skeleton[list(KINECT_JOINT)].transpose(1, 2, 0)
-    return parsed
+    return two_bodies(skeleton[list(KINECT_JOINT)].transpose(2, 0, 1)[None])  # (1, F, V, C)
 
 
 def _load(path: Path) -> np.ndarray:
@@ -82,9 +79,3 @@ def _load(path: Path) -> np.ndarray:
     if "d_skel" not in content:
         raise ValueError("it has no d_skel")
     return np.asarray(content["d_skel"])
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Run the command line."""
-    options = Parser("utd-mhad", "Prepare the UTD-MHAD skeletons (.mat).").parse_args(argv)
-    run(options, lambda: collect(options.raw))

@@ -1,23 +1,27 @@
 """Recordings of any format to the published arrays, whatever their number.
 
 Each recording is read once, whatever the number of protocols, and memory holds one clip a process
-beside the list of recordings.
-An interrupted build goes on where it stopped; until all is done every file ends in ".partial", and
-then all get their names at once.
+beside the list of recordings. An interrupted build goes on where it stopped; until all is done
+every file ends in ".partial", and then all get their names at once.
 """
 
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
+from tqdm import tqdm
+
 from dataset.arrays import PARTIAL, publish
+from options.prepare import BuildOptions
 from tools.prepare.pipeline.journal import Journal
-from tools.prepare.pipeline.recordings import Collection, counted, state
-from tools.prepare.pipeline.report import name_bad_files, progress, summarise
+from tools.prepare.pipeline.recordings import Collection, counted, remarks_on, state
+from tools.prepare.pipeline.report import losses, name_bad_files, summarise
 from tools.prepare.pipeline.splits import Split, places, plan
 from tools.prepare.pipeline.work import Task, Work
 from tools.prepare.pipeline.workers import in_processes
@@ -26,24 +30,7 @@ _VERSION = 1
 """Part of the journal's key: raise it when the same recordings would give other arrays."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How to build.
-
-    Attributes:
-        out: the data path; each protocol has its folder in it.
-        rotate_z: whether the first frame's spine is turned onto +z.
-        workers: number of processes.
-        skip_bad: whether bad files are left out, instead of nothing being written.
-    """
-
-    out: Path
-    rotate_z: bool = True
-    workers: int = 1
-    skip_bad: bool = False
-
-
-def build(collection: Collection, settings: Settings) -> None:
+def build(collection: Collection, options: BuildOptions) -> None:
     """Write the arrays of all protocols of a collection, and print what became of it.
 
     Raises:
@@ -51,32 +38,33 @@ def build(collection: Collection, settings: Settings) -> None:
         OSError: when a file cannot be written; the same call goes on from there.
         KeyboardInterrupt: when interrupted; the same call goes on from there.
     """
-    if collection.bad and not settings.skip_bad:
-        raise _refusal(collection.bad, collection.item)
-    by_name = sorted(collection.recordings, key=lambda recording: recording.name)
+    _refuse_bad(collection.bad, collection.item, options)
+    by_name = sorted(collection.recordings, key=attrgetter("name"))
     collection = replace(collection, recordings=by_name)
-    splits = plan(collection.dataset, by_name, settings.out)
-    _check_room(splits, settings.out)
-    with _unfinished(collection, splits, settings) as journal:
-        bad = collection.bad | _prepare(collection, splits, settings, journal)
-        if bad and not settings.skip_bad:
-            raise _refusal(bad, collection.item)
-        empty = len(by_name) - len(journal.frames) - len(bad.keys() - collection.bad.keys())
+    splits = plan(collection.dataset, by_name, options.out)
+    _check_room(splits, options.out)
+    with _unfinished(collection, splits, options) as journal:
+        found = _prepare(collection, splits, options, journal)
+        bad = collection.bad | found
+        _refuse_bad(bad, collection.item, options)
         _finish(collection, splits, journal)
-    if empty:
-        remark = f"{counted(empty, 'clip')} left out: nothing was recorded"
-        collection = replace(collection, remarks=[*collection.remarks, remark])
     name_bad_files(bad, collection.item)
-    summarise(collection, splits, len(bad), settings.out)
-
-
-def _refusal(bad: Mapping[Path, str], item: str) -> ValueError:
-    """Name the bad files, a line each, and return the error to end with."""
-    name_bad_files(bad, item)
-    return ValueError(
-        f"{counted(len(bad), f'bad {item}')}, nothing written; mend or remove them, or leave them "
-        "out with --skip-bad"
+    empty = len(by_name) - len(journal.frames) - len(found.keys() - collection.bad.keys())
+    remarks = remarks_on(
+        (empty, "clip", "left out: nothing was recorded"),
+        (len(bad), f"bad {collection.item}", "skipped"),
     )
+    summarise(collection, splits, options.out, [*remarks, *losses(options.loses)])
+
+
+def _refuse_bad(bad: Mapping[Path, str], item: str, options: BuildOptions) -> None:
+    """Name the bad files, a line each, and raise the error to end with."""
+    if bad and not options.skip_bad:
+        name_bad_files(bad, item)
+        raise ValueError(
+            f"{counted(len(bad), f'bad {item}')}, nothing written; mend or remove them, or leave "
+            "them out with --skip-bad"
+        )
 
 
 def _check_room(splits: Sequence[Split], out: Path) -> None:
@@ -93,14 +81,14 @@ def _check_room(splits: Sequence[Split], out: Path) -> None:
 
 @contextmanager
 def _unfinished(
-    collection: Collection, splits: Sequence[Split], settings: Settings
+    collection: Collection, splits: Sequence[Split], options: BuildOptions
 ) -> Iterator[Journal]:
     """Begin or go on; keep all files for a restart when interrupted, none after a fault."""
-    new = not settings.out.exists()
-    settings.out.mkdir(parents=True, exist_ok=True)
-    path = settings.out / f"{collection.dataset.name}.journal{PARTIAL}"
-    key = _key(collection, settings.rotate_z)
-    with closing(Journal(path, key, [split.writer for split in splits])) as journal:
+    new = not options.out.exists()
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / f"{collection.dataset.name}.journal{PARTIAL}"
+    writers = [split.writer for split in splits]
+    with closing(Journal(path, _key(collection, options), writers)) as journal:
         try:
             _begin(journal)
             yield journal
@@ -114,14 +102,14 @@ def _unfinished(
             raise OSError(f"{error}; the same command goes on from there") from None
         except ValueError:
             journal.discard()
-            _remove_empty_folders(splits, settings.out, new)
+            _remove_empty_folders(splits, options.out, new)
             raise
 
 
-def _key(collection: Collection, rotate_z: bool) -> str:
+def _key(collection: Collection, options: BuildOptions) -> str:
     """Return a text that stands for exactly these recordings, as they are now, and the options."""
-    options = [_VERSION, collection.dataset.name, rotate_z, collection.settings]
-    digest = hashlib.sha256(json.dumps(options).encode())
+    chosen = [_VERSION, collection.dataset.name, not options.no_rotate_z, collection.settings]
+    digest = hashlib.sha256(json.dumps(chosen).encode())
     for one in collection.recordings:
         content = (one.name, one.label, sorted(one.parts.items()), state(one.path))
         digest.update(json.dumps(content).encode())
@@ -139,7 +127,7 @@ def _begin(journal: Journal) -> None:
 
 
 def _prepare(
-    collection: Collection, splits: Sequence[Split], settings: Settings, journal: Journal
+    collection: Collection, splits: Sequence[Split], options: BuildOptions, journal: Journal
 ) -> dict[Path, str]:
     """Prepare the recordings that are not done yet; return the bad files and their faults."""
     recordings = collection.recordings
@@ -149,21 +137,32 @@ def _prepare(
         for index, recording in enumerate(recordings)
         if index not in journal.frames
     ]
-    work = Work(collection.read, settings.rotate_z)
-    workers = 1 if collection.in_one_process else max(1, min(settings.workers, len(tasks)))
+    work = Work(collection.read, not options.no_rotate_z, [split.writer for split in splits])
+    workers = 1 if collection.in_one_process else max(1, min(options.workers, len(tasks)))
     bad = {}
     with (
-        progress(collection.dataset.name, len(recordings), len(journal.frames)) as bar,
+        _progress(collection, len(journal.frames)) as bar,
         closing(in_processes(work, tasks, workers)) as outcomes,
     ):
         for outcome in outcomes:
             if outcome.fault:
                 bad[recordings[outcome.index].path] = outcome.fault
-            elif not outcome.empty:
+            elif outcome.num_frames:
                 journal.add(outcome.index, outcome.num_frames)
             bar.update()
     journal.save()
     return bad
+
+
+def _progress(collection: Collection, done: int) -> tqdm:
+    """Start a bar of clips, with rate and time left; seldom renewed where nobody watches."""
+    return tqdm(
+        desc=collection.dataset.name,
+        total=len(collection.recordings),
+        initial=done,
+        unit="clip",
+        mininterval=0.1 if sys.stderr.isatty() else 30.0,
+    )
 
 
 def _finish(collection: Collection, splits: Sequence[Split], journal: Journal) -> None:

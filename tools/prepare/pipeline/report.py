@@ -1,26 +1,12 @@
-"""What a preparation says of itself: a progress bar, the bad files, a summary."""
+"""What a preparation says of itself: the bad files, and a summary."""
 
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from dataset.protocols import PARTS
-from tools.prepare.pipeline.recordings import Collection, counted
+from tools.prepare.pipeline.recordings import Collection
 from tools.prepare.pipeline.splits import Split
-
-
-def progress(title: str, total: int, done: int) -> tqdm:
-    """Start a bar of clips, with rate and time left; seldom renewed where nobody watches.
-
-    Args:
-        title: what stands before it.
-        total: clips in all.
-        done: clips that were done before.
-    """
-    seconds = 0.1 if sys.stderr.isatty() else 30.0
-    return tqdm(desc=title, total=total, initial=done, unit="clip", mininterval=seconds)
 
 
 def name_bad_files(bad: Mapping[Path, str], item: str) -> None:
@@ -29,32 +15,40 @@ def name_bad_files(bad: Mapping[Path, str], item: str) -> None:
         print(f"bad {item} {path}: {fault}", file=sys.stderr)
 
 
-def summarise(collection: Collection, splits: Sequence[Split], skipped: int, out: Path) -> None:
-    """Print how many clips were written where, beside the published counts.
+def summarise(
+    collection: Collection, splits: Sequence[Split], out: Path, remarks: Sequence[str]
+) -> None:
+    """Print how many clips were written where, and what is to be said of them.
 
     Args:
         collection: what was prepared.
         splits: what was written.
-        skipped: how many bad files were left out.
         out: the data path.
+        remarks: further lines.
     """
     dataset = collection.dataset
     print(f"{dataset.title} in {out}:")
+    differ = False
     for protocol, folder in dataset.folders.items():
         counts = {split.part: len(split.indices) for split in splits if split.protocol == protocol}
         rule = dataset.rules.get(protocol)
-        published = rule.counts if rule else None
-        beside = f"; published: {_parts(published)}" if published else ""
-        print(f"  {folder}: {_parts(counts)}{beside}")
-        if published and counts != published:
-            print(f"warning: {protocol} does not have the published number of clips")
-    for remark in collection.remarks:
+        published = counts if rule is None or rule.counts is None else rule.counts
+        beside = f"; published: {in_parts(published)}" if counts != published else ""
+        print(f"  {folder}: {in_parts(counts)}{beside}")
+        differ |= counts != published
+    if differ:
+        print(
+            f"  not the published clips: a part of {dataset.title}, or other recordings in its form"
+        )
+    for remark in (*collection.remarks, *remarks):
         print(f"  {remark}")
-    if skipped:
-        print(f"  {counted(skipped, f'bad {collection.item}')} skipped")
-    for loss in collection.loses:
-        print(f"  lost: {loss}")
 
 
-def _parts(counts: Mapping[str, int]) -> str:
+def in_parts(counts: Mapping[str, int]) -> str:
+    """Write how many clips each part has."""
     return ", ".join(f"{part} {counts[part]:,}" for part in PARTS)
+
+
+def losses(loses: Sequence[str]) -> list[str]:
+    """Write what was lost before these recordings came to us."""
+    return [f"lost: {loss}" for loss in loses]

@@ -53,8 +53,7 @@ def plan(dataset: DataSet, recordings: Sequence[Recording], out: Path) -> list[S
         ValueError: when a part would be empty.
     """
     splits = []
-    for protocol in dataset.folders:
-        folder = out / dataset.folders[protocol]
+    for protocol, folder in dataset.folders.items():
         for part in PARTS:
             indices = [
                 index
@@ -66,15 +65,15 @@ def plan(dataset: DataSet, recordings: Sequence[Recording], out: Path) -> list[S
                     f"none of the {len(recordings)} recordings is in the {part} part of "
                     f"{protocol}; give --raw a folder with recordings for every part"
                 )
-            writer = SplitWriter(folder, part, len(indices))
+            writer = SplitWriter(out / folder, part, len(indices))
             splits.append(Split(protocol, part, indices, writer))
     return splits
 
 
-def places(splits: Sequence[Split], count: int) -> list[list[tuple[SplitWriter, int]]]:
-    """Return, for each of `count` recordings, the rows that it fills."""
-    rows: list[list[tuple[SplitWriter, int]]] = [[] for _ in range(count)]
-    for split in splits:
+def places(splits: Sequence[Split], count: int) -> list[list[tuple[int, int]]]:
+    """Return, for each of `count` recordings, the splits that it is in and its rows in them."""
+    rows: list[list[tuple[int, int]]] = [[] for _ in range(count)]
+    for number, split in enumerate(splits):
         for row, index in enumerate(split.indices):
-            rows[index].append((split.writer, row))
+            rows[index].append((number, row))
     return rows

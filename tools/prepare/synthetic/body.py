@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NUM_JOINTS = 25
+from dataset.skeleton import NUM_JOINTS
 
 # Joint -> (parent, offset from it in metres) for an adult of about 1.7 m; the left side mirrors the
 # right. Parents come before children, so one walk down the list poses the whole body.
@@ -65,8 +65,8 @@ class Build:
     def offsets(self) -> np.ndarray:
         """Return the (V, 3) offset of each joint from its parent, in metres."""
         offsets = OFFSETS * self.height
-        groups = ((_ARMS, self.arms), (_LEGS, self.legs), (_TRUNK, self.trunk))
-        for joints, factor in (*groups, (_WIDTH, self.width)):
+        factors = (self.arms, self.legs, self.trunk, self.width)
+        for joints, factor in zip((_ARMS, _LEGS, _TRUNK, _WIDTH), factors, strict=True):
             offsets[list(joints)] *= factor
         return offsets
 
@@ -80,10 +80,8 @@ def rotations(angles: np.ndarray) -> np.ndarray:
     Returns:
         (..., 3, 3), Rx Rz Ry: swing of a limb forwards and sideways, after a twist about itself.
     """
-    (sx, sy, sz), (cx, cy, cz) = (
-        np.moveaxis(np.sin(angles), -1, 0),
-        np.moveaxis(np.cos(angles), -1, 0),
-    )
+    sx, sy, sz = np.moveaxis(np.sin(angles), -1, 0)
+    cx, cy, cz = np.moveaxis(np.cos(angles), -1, 0)
     rows = (
         (cz * cy, -sz, cz * sy),
         (cx * sz * cy + sx * sy, cx * cz, cx * sz * sy - sx * cy),

@@ -6,11 +6,11 @@ performer prefers, "other" the opposite one; both are the same to whoever descri
 
 import numpy as np
 
-from tools.prepare.synthetic.body import NUM_JOINTS
+from dataset.skeleton import NUM_JOINTS
 
 _LIMBS = {
-    "right": {"shoulder": 8, "elbow": 9, "wrist": 10, "hip": 16, "knee": 17, "ankle": 18},
-    "left": {"shoulder": 4, "elbow": 5, "wrist": 6, "hip": 12, "knee": 13, "ankle": 14},
+    "right": {"shoulder": 8, "elbow": 9, "hip": 16, "knee": 17, "ankle": 18},
+    "left": {"shoulder": 4, "elbow": 5, "hip": 12, "knee": 13, "ankle": 14},
 }
 Degrees = np.ndarray | float
 
@@ -42,43 +42,32 @@ class Movement:
         outwards: Degrees = 0.0,
         inwards_twist: Degrees = 0.0,
         elbow: Degrees = 0.0,
-        wrist: Degrees = 0.0,
     ) -> None:
-        """Move an arm from hanging: swing it, twist it about itself, bend elbow and wrist."""
+        """Move an arm from hanging: swing it, twist it about itself, bend the elbow."""
         side = self._sides[side]
         sign = 1.0 if side == "right" else -1.0
         limbs = _LIMBS[side]
         self._turn(limbs["shoulder"], forwards, sign * inwards_twist, sign * outwards)
         self._turn(limbs["elbow"], elbow)
-        self._turn(limbs["wrist"], wrist)
 
     def leg(
-        self,
-        side: str,
-        *,
-        forwards: Degrees = 0.0,
-        outwards: Degrees = 0.0,
-        knee: Degrees = 0.0,
-        ankle: Degrees = 0.0,
+        self, side: str, *, forwards: Degrees = 0.0, knee: Degrees = 0.0, ankle: Degrees = 0.0
     ) -> None:
         """Move a leg from standing: swing it, bend the knee backwards, lift the toes."""
-        side = self._sides[side]
-        limbs = _LIMBS[side]
-        self._turn(limbs["hip"], forwards, 0.0, outwards if side == "right" else -outwards)
+        limbs = _LIMBS[self._sides[side]]
+        self._turn(limbs["hip"], forwards)
         self._turn(limbs["knee"], -knee)
         self._turn(limbs["ankle"], ankle)
 
-    def trunk(
-        self, *, forwards: Degrees = 0.0, to_lead: Degrees = 0.0, twist: Degrees = 0.0
-    ) -> None:
-        """Bend the trunk forwards or to the leading side, or twist it away from that side."""
+    def trunk(self, *, forwards: Degrees = 0.0, twist: Degrees = 0.0) -> None:
+        """Bend the trunk forwards, or twist it away from the leading side."""
         sign = 1.0 if self._sides["lead"] == "right" else -1.0
-        for joint, share in ((1, 0.5), (20, 0.5)):
-            self._turn(joint, -share * forwards, share * sign * twist, -share * sign * to_lead)
+        for joint in (1, 20):  # half of it each
+            self._turn(joint, -0.5 * forwards, 0.5 * sign * twist)
 
-    def neck(self, *, forwards: Degrees = 0.0, turn: Degrees = 0.0) -> None:
-        """Nod the head forwards or turn it."""
-        self._turn(2, -forwards, turn)
+    def neck(self, *, forwards: Degrees = 0.0) -> None:
+        """Nod the head forwards."""
+        self._turn(2, -forwards)
 
     def turn(self, *, yaw: Degrees = 0.0, pitch: Degrees = 0.0, roll: Degrees = 0.0) -> None:
         """Turn the whole body about its base: to the left, backwards, to the left side."""

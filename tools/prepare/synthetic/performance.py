@@ -4,12 +4,13 @@ Axes: T frames, V=25 joints, 3 coordinates in metres (x right, y up, z towards t
 that faces -z). Randomness comes from the numpy Generator of the performer or the performance.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
+from dataset.skeleton import NUM_JOINTS
 from tools.prepare.synthetic.actions import ACTIONS, Play, Style
-from tools.prepare.synthetic.body import NUM_JOINTS, Build, pose, stand
+from tools.prepare.synthetic.body import Build, pose, stand
 from tools.prepare.synthetic.movement import Movement
 
 FRAMES_PER_SECOND = 30  # of the Kinect v2
@@ -36,29 +37,21 @@ class Performer:
         habit: (V, 3) angles by which this person's posture differs, radians.
     """
 
-    build: Build = field(default_factory=Build)
-    tempo: float = 1.0
-    amplitude: float = 1.0
-    right_handed: float = 1.0
-    habit: np.ndarray = field(default_factory=lambda: np.zeros((NUM_JOINTS, 3)))
+    build: Build
+    tempo: float
+    amplitude: float
+    right_handed: float
+    habit: np.ndarray
 
 
 def draw_performer(generator: np.random.Generator) -> Performer:
     """Draw a person."""
-    build = Build(
-        height=float(np.clip(generator.normal(1.0, 0.09), 0.75, 1.2)),
-        **dict(
-            zip(
-                ("arms", "legs", "trunk", "width"),
-                np.exp(generator.normal(0.0, 0.08, 4)).tolist(),
-                strict=True,
-            )
-        ),
-    )
+    height = float(np.clip(generator.normal(1.0, 0.09), 0.75, 1.2))
+    arms, legs, trunk, width = np.exp(generator.normal(0.0, 0.08, 4)).tolist()
     habit = np.zeros((NUM_JOINTS, 3))
     habit[_LOOSE] = np.radians(generator.normal(0.0, HABIT_DEGREES, (len(_LOOSE), 3)))
     return Performer(
-        build=build,
+        build=Build(height, arms=arms, legs=legs, trunk=trunk, width=width),
         tempo=float(np.exp(generator.normal(0.0, 0.15))),
         amplitude=float(np.clip(generator.normal(1.0, 0.12), 0.7, 1.3)),
         right_handed=float(generator.choice([0.85, 0.15], p=[0.8, 0.2])),
