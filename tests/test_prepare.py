@@ -131,7 +131,7 @@ def test_the_summary_puts_the_counts_beside_the_published(raw, tmp_path, capsys)
         f"NTU RGB+D 60 in {tmp_path / 'data'}:\n"
         "  NTU-RGB-D-60-AGCN/xview: train 6, val 5; published: train 37,646, val 18,932\n"
         "  NTU-RGB-D-60-AGCN/xsub: train 7, val 4; published: train 40,091, val 16,487\n"
-        "  not the published clips: a part of NTU RGB+D 60, or other recordings in its form\n"
+        "  not the published clips: a part of NTU RGB+D 60, or other recordings like it\n"
         "  1 recording left out: on the list of missing skeletons\n"
         "  1 recording ignored: not part of ntu60\n"
     )

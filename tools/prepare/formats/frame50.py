@@ -20,8 +20,7 @@ from dataset.arrays import PARTIAL, SplitArrays, load_arrays, load_label_array
 from dataset.protocols import DATASETS, OTHER_WORDS, PARTS, DataSet, split_folder
 from options.parser import REQUIRED, changed, file_path, one_of, option
 from options.prepare import RawOptions
-from tools.prepare.pipeline.recordings import counted
-from tools.prepare.pipeline.report import in_parts, losses
+from tools.prepare.pipeline.report import summarise
 
 FORMS = tuple(name for name, dataset in DATASETS.items() if dataset.frames)
 
@@ -71,12 +70,9 @@ def prepare(options: Options) -> None:
     folder = split_folder(options.out, dataset, options.protocol)
     parts = {part: load(options, part) for part in PARTS}
     take_over(parts, folder)
-    print(f"{dataset.title} in {options.out}:")
-    counts = {part: len(arrays.names) for part, arrays in parts.items()}
-    print(f"  {dataset.folders[options.protocol]}: {in_parts(counts)}")
-    print(f"  {counted(dataset.frames, 'frame')} a clip; not to be mixed with recorded lengths")
-    for line in losses(options.loses):
-        print(f"  {line}")
+    counts = {options.protocol: {part: len(arrays.names) for part, arrays in parts.items()}}
+    remark = f"{dataset.frames} frames a clip; not to be mixed with recorded lengths"
+    summarise(dataset, counts, [remark], options)
 
 
 def load(options: Options, part: str) -> SplitArrays:

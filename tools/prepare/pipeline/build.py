@@ -20,9 +20,9 @@ from tqdm import tqdm
 from dataset.arrays import PARTIAL, publish
 from options.prepare import BuildOptions
 from tools.prepare.pipeline.journal import Journal
-from tools.prepare.pipeline.recordings import Collection, counted, remarks_on, state
-from tools.prepare.pipeline.report import losses, name_bad_files, summarise
-from tools.prepare.pipeline.splits import Split, places, plan
+from tools.prepare.pipeline.recordings import Collection, Recording, counted, remarks_on, state
+from tools.prepare.pipeline.report import summarise
+from tools.prepare.pipeline.splits import Split, plan
 from tools.prepare.pipeline.work import Task, Work
 from tools.prepare.pipeline.workers import in_processes
 
@@ -38,33 +38,43 @@ def build(collection: Collection, options: BuildOptions) -> None:
         OSError: when a file cannot be written; the same call goes on from there.
         KeyboardInterrupt: when interrupted; the same call goes on from there.
     """
-    _refuse_bad(collection.bad, collection.item, options)
-    by_name = sorted(collection.recordings, key=attrgetter("name"))
-    collection = replace(collection, recordings=by_name)
-    splits = plan(collection.dataset, by_name, options.out)
+    item, dataset = collection.item, collection.dataset
+    if collection.bad and not options.skip_bad:
+        raise _refusal(collection.bad, item)
+    recordings = sorted(collection.recordings, key=attrgetter("name"))
+    collection = replace(collection, recordings=recordings)
+    splits = plan(dataset, recordings, options.out)
     _check_room(splits, options.out)
     with _unfinished(collection, splits, options) as journal:
         found = _prepare(collection, splits, options, journal)
         bad = collection.bad | found
-        _refuse_bad(bad, collection.item, options)
-        _finish(collection, splits, journal)
-    name_bad_files(bad, collection.item)
-    empty = len(by_name) - len(journal.frames) - len(found.keys() - collection.bad.keys())
+        if bad and not options.skip_bad:
+            raise _refusal(bad, item)
+        _finish(recordings, splits, journal)
+    _name_bad(bad, item)
+    counts: dict[str, dict[str, int]] = {protocol: {} for protocol in dataset.folders}
+    for split in splits:
+        counts[split.protocol][split.part] = len(split.indices)
+    empty = len(recordings) - len(journal.frames) - len(found.keys() - collection.bad.keys())
     remarks = remarks_on(
-        (empty, "clip", "left out: nothing was recorded"),
-        (len(bad), f"bad {collection.item}", "skipped"),
+        (empty, "clip", "left out: nothing was recorded"), (len(bad), f"bad {item}", "skipped")
     )
-    summarise(collection, splits, options.out, [*remarks, *losses(options.loses)])
+    summarise(dataset, counts, collection.remarks + remarks, options)
 
 
-def _refuse_bad(bad: Mapping[Path, str], item: str, options: BuildOptions) -> None:
-    """Name the bad files, a line each, and raise the error to end with."""
-    if bad and not options.skip_bad:
-        name_bad_files(bad, item)
-        raise ValueError(
-            f"{counted(len(bad), f'bad {item}')}, nothing written; mend or remove them, or leave "
-            "them out with --skip-bad"
-        )
+def _name_bad(bad: Mapping[Path, str], item: str) -> None:
+    """Print each bad file or clip and what is wrong with it on stderr, sorted by name."""
+    for path in sorted(bad, key=attrgetter("name")):
+        print(f"bad {item} {path}: {bad[path]}", file=sys.stderr)
+
+
+def _refusal(bad: Mapping[Path, str], item: str) -> ValueError:
+    """Name the bad files, a line each, and return the error to end with."""
+    _name_bad(bad, item)
+    return ValueError(
+        f"{counted(len(bad), f'bad {item}')}, nothing written; mend or remove them, or leave them "
+        "out with --skip-bad"
+    )
 
 
 def _check_room(splits: Sequence[Split], out: Path) -> None:
@@ -130,13 +140,7 @@ def _prepare(
     collection: Collection, splits: Sequence[Split], options: BuildOptions, journal: Journal
 ) -> dict[Path, str]:
     """Prepare the recordings that are not done yet; return the bad files and their faults."""
-    recordings = collection.recordings
-    rows = places(splits, len(recordings))
-    tasks = [
-        Task(index, recording, rows[index])
-        for index, recording in enumerate(recordings)
-        if index not in journal.frames
-    ]
+    tasks = _tasks(collection.recordings, splits, journal.frames)
     work = Work(collection.read, not options.no_rotate_z, [split.writer for split in splits])
     workers = 1 if collection.in_one_process else max(1, min(options.workers, len(tasks)))
     bad = {}
@@ -146,12 +150,24 @@ def _prepare(
     ):
         for outcome in outcomes:
             if outcome.fault:
-                bad[recordings[outcome.index].path] = outcome.fault
+                bad[collection.recordings[outcome.index].path] = outcome.fault
             elif outcome.num_frames:
                 journal.add(outcome.index, outcome.num_frames)
             bar.update()
     journal.save()
     return bad
+
+
+def _tasks(
+    recordings: Sequence[Recording], splits: Sequence[Split], done: Mapping[int, int]
+) -> list[Task]:
+    """Return what is to be done for the recordings that are not done yet."""
+    rows: list[list[tuple[int, int]]] = [[] for _ in recordings]
+    for number, split in enumerate(splits):
+        for row, index in enumerate(split.indices):
+            rows[index].append((number, row))
+    every = map(Task, range(len(recordings)), recordings, rows)
+    return [task for task in every if task.index not in done]
 
 
 def _progress(collection: Collection, done: int) -> tqdm:
@@ -165,12 +181,12 @@ def _progress(collection: Collection, done: int) -> tqdm:
     )
 
 
-def _finish(collection: Collection, splits: Sequence[Split], journal: Journal) -> None:
+def _finish(recordings: Sequence[Recording], splits: Sequence[Split], journal: Journal) -> None:
     """Give the files their final names."""
-    if len(journal.frames) < len(collection.recordings):
+    if len(journal.frames) < len(recordings):
         journal.forget()  # rows are about to move
     for split in splits:
-        split.describe(collection.recordings, journal.frames)
+        split.describe(recordings, journal.frames)
     publish([split.writer for split in splits])
     journal.discard()
 

@@ -9,7 +9,7 @@ from dataset.protocols import PARTS, DataSet
 from tools.prepare.pipeline.recordings import Recording
 
 
-@dataclass(frozen=True)
+@dataclass
 class Split:
     """One part of one protocol.
 
@@ -38,11 +38,12 @@ class Split:
         empty = [row for row, index in enumerate(self.indices) if index not in frames]
         if empty:
             self.writer.drop(empty)
-        self.indices[:] = [index for index in self.indices if index in frames]
+        self.indices = [index for index in self.indices if index in frames]
+        filled = [recordings[index] for index in self.indices]
         self.writer.describe(
-            [recordings[index].name for index in self.indices],
-            [recordings[index].label for index in self.indices],
-            [frames[index] for index in self.indices],
+            names=[recording.name for recording in filled],
+            labels=[recording.label for recording in filled],
+            num_frames=[frames[index] for index in self.indices],
         )
 
 
@@ -52,28 +53,24 @@ def plan(dataset: DataSet, recordings: Sequence[Recording], out: Path) -> list[S
     Raises:
         ValueError: when a part would be empty.
     """
-    splits = []
-    for protocol, folder in dataset.folders.items():
-        for part in PARTS:
-            indices = [
-                index
-                for index, recording in enumerate(recordings)
-                if recording.parts.get(protocol) == part
-            ]
-            if not indices:
-                raise ValueError(
-                    f"none of the {len(recordings)} recordings is in the {part} part of "
-                    f"{protocol}; give --raw a folder with recordings for every part"
-                )
-            writer = SplitWriter(out / folder, part, len(indices))
-            splits.append(Split(protocol, part, indices, writer))
-    return splits
-
-
-def places(splits: Sequence[Split], count: int) -> list[list[tuple[int, int]]]:
-    """Return, for each of `count` recordings, the splits that it is in and its rows in them."""
-    rows: list[list[tuple[int, int]]] = [[] for _ in range(count)]
-    for number, split in enumerate(splits):
-        for row, index in enumerate(split.indices):
-            rows[index].append((number, row))
-    return rows
+    dealt: dict[tuple[str, str], list[int]] = {
+        (protocol, part): [] for protocol in dataset.folders for part in PARTS
+    }
+    for index, recording in enumerate(recordings):
+        for place in recording.parts.items():
+            dealt[place].append(index)
+    for (protocol, part), indices in dealt.items():
+        if not indices:
+            raise ValueError(
+                f"none of the {len(recordings)} recordings is in the {part} part of {protocol}; "
+                "give --raw a folder with recordings for every part"
+            )
+    return [
+        Split(
+            protocol,
+            part,
+            indices,
+            SplitWriter(out / dataset.folders[protocol], part, len(indices)),
+        )
+        for (protocol, part), indices in dealt.items()
+    ]

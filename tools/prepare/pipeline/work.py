@@ -5,6 +5,7 @@ Axes: C=3 coordinates (metres), F frames, V=25 joints, M=2 bodies.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +15,7 @@ from tools.prepare.pipeline.normalise import normalise
 from tools.prepare.pipeline.recordings import EmptyClipError, Recording
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """A recording, its index in the collection, and its rows: (number of the writer, row)."""
 
     index: int
@@ -23,8 +23,7 @@ class Task:
     rows: list[tuple[int, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a task: recorded frames, or what is wrong with the file, or nothing."""
 
     index: int

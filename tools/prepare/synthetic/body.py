@@ -72,13 +72,9 @@ class Build:
 
 
 def rotations(angles: np.ndarray) -> np.ndarray:
-    """Turn angles about x, z and y (applied y first) into rotation matrices.
+    """Turn angles (..., 3), radians about x, y and z, into rotation matrices (..., 3, 3).
 
-    Args:
-        angles: (..., 3) radians about x, y and z.
-
-    Returns:
-        (..., 3, 3), Rx Rz Ry: swing of a limb forwards and sideways, after a twist about itself.
+    They are Rx Rz Ry: swing of a limb forwards and sideways, after a twist about itself.
     """
     sx, sy, sz = np.moveaxis(np.sin(angles), -1, 0)
     cx, cy, cz = np.moveaxis(np.cos(angles), -1, 0)
@@ -109,15 +105,7 @@ def pose(angles: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 def stand(positions: np.ndarray, lift: np.ndarray) -> np.ndarray:
-    """Put the lowest foot on the ground (y = 0), or above it while jumping.
-
-    Args:
-        positions: (T, V, 3) metres.
-        lift: (T,) height of the lowest foot above the ground, metres.
-
-    Returns:
-        (T, V, 3) metres, moved along y only.
-    """
+    """Move a body (T, V, 3) along y, so that its lowest foot is `lift` (T,) metres above y = 0."""
     feet = positions[:, [14, 15, 18, 19], 1].min(axis=1)  # (T,)
     moved = positions.copy()
     moved[..., 1] += (lift - feet)[:, None]
