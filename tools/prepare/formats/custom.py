@@ -28,8 +28,7 @@ import numpy as np
 
 from dataset.protocols import DESCRIPTION, custom, read_description
 from dataset.skeleton import NUM_COORDINATES, NUM_JOINTS
-from options.parser import changed
-from options.prepare import BuildOptions
+from options.prepare import BuildOptions, raw_option
 from tools.files import write_whole
 from tools.prepare.formats import ntu
 from tools.prepare.pipeline.build import build
@@ -44,9 +43,7 @@ class Options(BuildOptions):
         "joints that the joint map does not name",
         "of .skeleton files all bodies but the two of largest spread",
     )
-    raw: Path = changed(
-        BuildOptions, "raw", help="folder of .npy or .skeleton files and the dataset.json"
-    )
+    raw: Path = raw_option("folder of .npy or .skeleton files and the dataset.json")
 
 
 def prepare(options: Options) -> None:

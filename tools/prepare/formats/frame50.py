@@ -17,9 +17,9 @@ from typing import BinaryIO, ClassVar
 import numpy as np
 
 from dataset.arrays import PARTIAL, SplitArrays, load_arrays, load_label_array
-from dataset.protocols import DATASETS, OTHER_WORDS, PARTS, DataSet, split_folder
-from options.parser import REQUIRED, changed, file_path, one_of, option
-from options.prepare import RawOptions
+from dataset.protocols import DATASETS, PARTS, DataSet, split_folder
+from options.parser import REQUIRED, file_path, option
+from options.prepare import RawOptions, choice_option, raw_option
 from tools.prepare.pipeline.report import summarise
 
 FORMS = tuple(name for name, dataset in DATASETS.items() if dataset.frames)
@@ -37,23 +37,9 @@ class Options(RawOptions):
         "how bodies were turned, and the distance between two persons",
         "names, where there is only a .npy of labels; those written are placeholders",
     )
-    raw: Path = changed(
-        RawOptions,
-        "raw",
-        help="folder of one split, with train_position.npy and val_position.npy",
-    )
-    dataset: str = option(
-        REQUIRED,
-        read=one_of(FORMS),
-        metavar="NAME",
-        help=f"what the folder holds: {' | '.join(FORMS)}",
-    )
-    protocol: str = option(
-        REQUIRED,
-        read=one_of(PROTOCOLS, OTHER_WORDS),
-        metavar="NAME",
-        help=f"which of its splits: {' | '.join(PROTOCOLS)}",
-    )
+    raw: Path = raw_option("folder of one split, with train_position.npy and val_position.npy")
+    dataset: str = choice_option(REQUIRED, FORMS, "what the folder holds")
+    protocol: str = choice_option(REQUIRED, PROTOCOLS, "which of its splits")
     labels: Path | None = option(
         None,
         read=file_path,

@@ -15,9 +15,9 @@ from typing import ClassVar
 import numpy as np
 
 from dataset.arrays import placeholders
-from dataset.protocols import DATASETS, OTHER_WORDS, PARTS, DataSet, split_folder
-from options.parser import REQUIRED, changed, one_of, option
-from options.prepare import BuildOptions
+from dataset.protocols import DATASETS, PARTS, DataSet, split_folder
+from options.parser import REQUIRED
+from options.prepare import BuildOptions, choice_option, raw_option
 from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.normalise import SPINE_MIDDLE
 from tools.prepare.pipeline.recordings import (
@@ -51,24 +51,12 @@ class Options(BuildOptions):
         "when frames were empty, and the recorded length of a clip that ended in empty frames",
         "bodies taken for noise, and perhaps the order of two bodies",
     )
-    raw_is: ClassVar = "file"
-    raw: Path = changed(
-        BuildOptions,
-        "raw",
-        metavar="FILE",
-        help="the .npz file, such as NTU60_CV.npz; a compressed one is read in one process",
+    raw: Path = raw_option(
+        "the .npz file, such as NTU60_CV.npz; a compressed one is read in one process", "FILE"
     )
-    dataset: str = option(
-        FORMS[0],
-        read=one_of(FORMS),
-        metavar="NAME",
-        help=f"what the file holds: {' | '.join(FORMS)}",
-    )
-    protocol: str = option(
-        REQUIRED,
-        read=one_of(PROTOCOLS, OTHER_WORDS),
-        metavar="NAME",
-        help=f"which split it holds, as the file does not say: {' | '.join(PROTOCOLS)}",
+    dataset: str = choice_option("ntu60", FORMS, "what the file holds")
+    protocol: str = choice_option(
+        REQUIRED, PROTOCOLS, "which split it holds, as the file does not say"
     )
 
 
@@ -94,11 +82,7 @@ class Rows:
 
 
 def parse(row: np.ndarray) -> np.ndarray:
-    """Turn a row (T, 150) into (3, F, 25, 2) float32 metres.
-
-    Raises:
-        ValueError: when all frames are zero.
-    """
+    """Turn a row (T, 150) into (3, F, 25, 2) float32 metres."""
     there = np.flatnonzero((row != 0).any(axis=1))
     if not len(there):
         raise ValueError("it has no frame that is not zero")
@@ -106,13 +90,7 @@ def parse(row: np.ndarray) -> np.ndarray:
 
 
 def collect(raw: Path, dataset: DataSet, protocol: str) -> Collection:
-    """Find the clips of a file.
-
-    Args:
-        raw: the .npz file.
-        dataset: what it holds.
-        protocol: which of the data set's splits it holds.
-    """
+    """Find the clips of a file that holds one protocol of a data set."""
     split_folder("", dataset, protocol)  # refuses a protocol that it does not have
     with open_zip(raw) as archive:
         has = [name.removesuffix(".npy") for name in archive.namelist()]

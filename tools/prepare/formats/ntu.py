@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dataset.protocols import DATASETS, NTU60, NTU120, DataSet
+from dataset.protocols import DATASETS, DataSet
 from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
-from options.parser import file_path, one_of, option
-from options.prepare import BuildOptions
+from options.parser import file_path, option
+from options.prepare import BuildOptions, choice_option
 from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.recordings import Collection, Recording, files_under, remarks_on
 from tools.prepare.pipeline.regular import Bodies, is_finite, read_regular, to_float
@@ -36,11 +36,8 @@ _JOINT_VALUES = 12
 class Options(BuildOptions):
     """Which recordings to prepare."""
 
-    dataset: str = option(
-        NTU60.name,
-        read=one_of((NTU60.name, NTU120.name)),
-        metavar="NAME",
-        help="which recordings: ntu60, setups 1 to 17 and actions 1 to 60; ntu120, all",
+    dataset: str = choice_option(
+        "ntu60", ("ntu60", "ntu120"), "which recordings, setups 1 to 17 and actions 1 to 60, or all"
     )
     missing: Path | None = option(
         None,
@@ -67,11 +64,7 @@ class ClipName(NamedTuple):
 
     @classmethod
     def parse(cls, name: str) -> "ClipName":
-        """Read a name without its ending.
-
-        Raises:
-            ValueError: when it does not follow the pattern.
-        """
+        """Read a name without its ending; a ValueError where it does not follow the pattern."""
         match = _NAME.fullmatch(name)
         if not match or not all(int(number) for number in match.groups()):
             raise ValueError("its name is not SsssCcccPpppRrrrAaaa.skeleton")
@@ -102,14 +95,7 @@ def official_missing_list(dataset: str) -> Path:
 
 
 def read_missing_list(path: Path) -> set[str]:
-    """Read the names of a list of recordings to leave out.
-
-    Args:
-        path: a text file, one name a line with or without ending, below up to three lines of prose.
-
-    Raises:
-        ValueError: when the file is not such a list.
-    """
+    """Read a list of recordings: a name a line, below up to three lines of prose."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
@@ -132,7 +118,7 @@ def collect(options: Options) -> Collection:
     missing = read_missing_list(options.missing or official_missing_list(dataset.name))
     recordings, bad, strangers, left_out = [], {}, 0, 0
     kinds: dict[tuple[str, ...], dict[str, str]] = {}  # a dict for each of 114,480 would be large
-    for path in files_under(raw, SUFFIX).values():
+    for name, path in files_under(raw, SUFFIX).items():
         try:
             clip = ClipName.parse(path.stem)
         except ValueError as error:
@@ -145,7 +131,7 @@ def collect(options: Options) -> Collection:
         else:
             parts = clip.parts(dataset)
             parts = kinds.setdefault(tuple(parts.values()), parts)
-            recordings.append(Recording(path.name, path, clip.action - 1, parts))
+            recordings.append(Recording(name, path, clip.action - 1, parts))
     if not recordings and not bad:
         raise ValueError(f"--raw {raw}: no usable {dataset.name} recording in it")
     remarks = remarks_on(
@@ -156,11 +142,7 @@ def collect(options: Options) -> Collection:
 
 
 def read(recording: Recording) -> np.ndarray:
-    """Read a recording's file and keep its two bodies of largest spread.
-
-    Returns:
-        (3, F, 25, 2) float32 metres; absent bodies and empty frames are zero.
-    """
+    """Read a file and keep its two bodies of largest spread: (3, F, 25, 2) float32 metres."""
     return choose_bodies(parse(recording.path.read_bytes()))
 
 
@@ -249,14 +231,7 @@ def _joint(lines: list[str], line: int) -> list[float]:
 
 
 def choose_bodies(bodies: np.ndarray) -> np.ndarray:
-    """Keep the two bodies of largest spread, the larger first.
-
-    Args:
-        bodies: (4, F, 25, 3) metres.
-
-    Returns:
-        (3, F, 25, 2) float32 metres.
-    """
+    """Of (4, F, 25, 3) keep the two of largest spread, the larger first: (3, F, 25, 2) float32."""
     spread = [_spread(body) for body in bodies]
     chosen = np.argsort(spread, kind="stable")[::-1][:NUM_BODIES]  # of equals the later, as ever
     return bodies[chosen].transpose(3, 1, 2, 0).astype(np.float32)

@@ -9,18 +9,17 @@ Axes: F frames, C=3 coordinates (metres), V=25 joints, M=2 bodies.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from dataset.protocols import DATASETS, PARTS, PKU_MMD_PART1, PKU_MMD_PART2, DataSet
 from dataset.skeleton import MAX_FRAMES
-from options.parser import changed, one_of, option
-from options.prepare import BuildOptions
+from options.prepare import BuildOptions, choice_option, raw_option
 from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.recordings import (
     ROW_NUMBERS,
@@ -63,30 +62,19 @@ class Options(BuildOptions):
         "which clips were labelled with less confidence",
         "with --rows cmd the first frame of every clip, which is how CMD reads the labels",
     )
-    raw: Path = changed(
-        BuildOptions,
-        "raw",
-        help="folder of the release: its skeletons, its labels and its split files",
-    )
-    dataset: str = option(
-        PKU_MMD_PART1.name,
-        read=one_of(tuple(SPLIT_FILES)),
-        metavar="NAME",
-        help=f"which part of the release: {' | '.join(SPLIT_FILES)}",
-    )
-    rows: str = option(
+    raw: Path = raw_option("folder of the release: its skeletons, its labels and its split files")
+    dataset: str = choice_option(PKU_MMD_PART1.name, SPLIT_FILES, "which part of the release")
+    rows: str = choice_option(
         "inclusive",
-        read=one_of(("inclusive", "cmd")),
-        metavar="HOW",
-        help="how labels count frames: inclusive, from 1 to the last, as meant; cmd, from 0 "
-        "without the last, as CMD, HaLP, PCM3 and MAMP do",
+        ("inclusive", "cmd"),
+        "how labels count frames, from 1 to the last as meant, or from 0 without the last as CMD, "
+        "HaLP, PCM3 and MAMP do",
     )
-    cut: str = option(
+    cut: str = choice_option(
         "head",
-        read=one_of(("head", "centre")),
-        metavar="WHERE",
-        help="what is kept of more than 300 frames: head, the first, as CMD and its kin; centre, "
-        "the middle, as AimCLR and its kin",
+        ("head", "centre"),
+        "what is kept of more than 300 frames, the first as CMD and its kin do, or the middle as "
+        "AimCLR and its kin do",
     )
 
 
@@ -95,8 +83,7 @@ def prepare(options: Options) -> None:
     build(collect(options), options)
 
 
-@dataclass(frozen=True)
-class Label:
+class Label(NamedTuple):
     """One line of a label file: a class from 1 on, and rows of the video from 1 on, inclusive."""
 
     action: int
@@ -147,20 +134,21 @@ def _numbers(lines: list[bytes], begin: int) -> np.ndarray:
     for row, numbers in enumerate(values, start=begin + 1):
         if len(numbers) != ROW_NUMBERS:
             raise ValueError(f"row {row} has {len(numbers)} numbers, not {ROW_NUMBERS}")
-    try:
-        exact = np.array(values, dtype=np.bytes_).astype(np.float64)
-    except ValueError:
-        wrong = next(row for row, numbers in enumerate(values) if not _are_numbers(numbers))
-        raise ValueError(f"row {begin + wrong + 1} does not hold numbers") from None
     with np.errstate(over="ignore"):  # what float32 cannot hold is named as not finite
-        return exact.astype(np.float32)
+        try:
+            return np.array(values, dtype=np.bytes_).astype(np.float64).astype(np.float32)
+        except ValueError:
+            raise ValueError(f"row {begin + _first_wrong(values)} does not hold numbers") from None
 
 
-def _are_numbers(values: list[bytes]) -> bool:
-    try:
-        return len([float(value) for value in values]) > 0
-    except ValueError:
-        return False
+def _first_wrong(values: list[list[bytes]]) -> int:
+    """Return the first row, from 1 on, that does not hold numbers."""
+    for row, numbers in enumerate(values, start=1):
+        try:
+            np.array(numbers, dtype=np.bytes_).astype(np.float64)
+        except ValueError:
+            return row
+    return len(values)
 
 
 def _text(path: Path) -> str:
@@ -168,11 +156,7 @@ def _text(path: Path) -> str:
 
 
 def read_split(path: Path, dataset: DataSet) -> dict[str, str]:
-    """Read a split file: "train" or "val" for each video.
-
-    Raises:
-        ValueError: when it is not two headings with names, or names what is no video of this part.
-    """
+    """Read a split file: "train" or "val" for each video."""
     lines = [line for line in _text(path).splitlines() if line.strip()]
     if len(lines) != 2 * len(PARTS):
         raise ValueError(f"{path} has {len(lines)} lines, not a heading and names, twice")
@@ -190,21 +174,16 @@ def read_split(path: Path, dataset: DataSet) -> dict[str, str]:
 
 def _check_name(path: Path, name: str, dataset: DataSet) -> None:
     """Refuse a name that is no video's of this part."""
-    if VIDEO_NAMES[dataset.name].fullmatch(name):
-        return
-    for other, pattern in VIDEO_NAMES.items():
-        if pattern.fullmatch(name):
-            title = DATASETS[other].title
-            raise ValueError(f"{path}: {name} is a video of {title}; give the file of the release")
-    raise ValueError(f"{path}: {name} is no video of {dataset.title}")
+    fits = [part for part, pattern in VIDEO_NAMES.items() if pattern.fullmatch(name)]
+    if not fits:
+        raise ValueError(f"{path}: {name} is no video of {dataset.title}")
+    if dataset.name not in fits:
+        title = DATASETS[fits[0]].title
+        raise ValueError(f"{path}: {name} is a video of {title}; give the file of the release")
 
 
 def read_labels(path: Path, classes: int) -> list[Label]:
-    """Read a label file.
-
-    Raises:
-        ValueError: when a line is not a label, or there is none.
-    """
+    """Read a label file."""
     labels = []
     for number, line in enumerate(_text(path).splitlines(), start=1):
         if not line.strip():
@@ -230,36 +209,50 @@ def collect(options: Options) -> Collection:
     dataset = DATASETS[options.dataset]
     skeletons, labels = _videos(options.raw, SKELETONS), _videos(options.raw, LABELS)
     splits, remarks = _read_splits(options.raw, dataset)
-    by_video = _by_video(splits)
-    recordings, bad = [], {}
-    places: dict[str, tuple[int, int]] = {}
-    for video, parts in by_video.items():
-        try:
-            lines = _labels_of(video, skeletons, labels, dataset)
-        except _BadVideoError as error:
-            bad[error.path] = str(error)
-            continue
-        for index, label in enumerate(lines):
-            name = f"{video}_{index:03}"
-            path = skeletons[video] / f"{index:03}"
-            recordings.append(Recording(name, path, label.action - 1, parts))
-            places[name] = (label.first - (options.rows == "inclusive"), label.last)
-    long = sum(end - begin > MAX_FRAMES for begin, end in places.values())
+    wanted = sorted({video for parts in splits.values() for video in parts})
+    labelled, bad = _read_all_labels(wanted, skeletons, labels, dataset.classes)
+    recordings: list[Recording] = []
+    rows: dict[str, tuple[int, int]] = {}
+    for video, lines in labelled.items():
+        parts = {protocol: of[video] for protocol, of in splits.items() if video in of}
+        for index, (action, first, last) in enumerate(lines):
+            name, path = f"{video}_{index:03}", skeletons[video] / f"{index:03}"
+            recordings.append(Recording(name, path, action - 1, parts))
+            rows[name] = (first - (options.rows == "inclusive"), last)
+    long = sum(end - begin > MAX_FRAMES for begin, end in rows.values())
     kept = "first" if options.cut == "head" else "middle"
     remarks += remarks_on(
         (long, "clip", f"of more than {MAX_FRAMES} frames cut to its {kept} {MAX_FRAMES}"),
-        (len(skeletons.keys() - by_video.keys()), "video", "ignored: in no split file"),
+        (len(skeletons.keys() - set(wanted)), "video", "ignored: in no split file"),
     )
     states = [state(path) for path in skeletons.values()]
     return Collection(
         replace(dataset, folders={name: dataset.folders[name] for name in splits}),
         recordings,
-        Instances(places, options.cut == "centre"),
+        Instances(rows, options.cut == "centre"),
         bad,
         remarks,
         item="clip",
-        settings=f"pku-mmd {options.cut} {sorted(places.items())} {states}",
+        settings=f"pku-mmd {options.cut} {sorted(rows.items())} {states}",
     )
+
+
+def _read_all_labels(
+    videos: Iterable[str], skeletons: Mapping[str, Path], labels: Mapping[str, Path], classes: int
+) -> tuple[dict[str, list[Label]], dict[Path, str]]:
+    """Return the labels of each video that has both its files, and the bad files and faults."""
+    found, bad = {}, {}
+    for video in videos:
+        gone = [files for files in (skeletons, labels) if video not in files]
+        if gone:
+            path = next(iter(gone[0].values())).parent / video
+            bad[path] = "it is in a split file but not there"
+            continue
+        try:
+            found[video] = read_labels(labels[video], classes)
+        except (ValueError, OSError) as error:
+            bad[labels[video]] = str(error)
+    return found, bad
 
 
 def _videos(raw: Path, names: tuple[str, ...]) -> dict[str, Path]:
@@ -287,34 +280,3 @@ def _read_splits(raw: Path, dataset: DataSet) -> tuple[dict[str, dict[str, str]]
         wanted = [name for names in SPLIT_FILES[dataset.name].values() for name in names]
         raise FileNotFoundError(f"--raw {raw}: no {', '.join(wanted)} in it")
     return splits, remarks
-
-
-def _by_video(splits: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
-    """Turn the parts of each protocol's videos into the parts of each video, sorted by name."""
-    names = sorted({video for parts in splits.values() for video in parts})
-    return {
-        video: {protocol: parts[video] for protocol, parts in splits.items() if video in parts}
-        for video in names
-    }
-
-
-class _BadVideoError(ValueError):
-    """Raised for a video none of whose clips can be prepared."""
-
-    def __init__(self, path: Path, fault: object) -> None:
-        super().__init__(fault)
-        self.path = path
-
-
-def _labels_of(
-    video: str, skeletons: Mapping[str, Path], labels: Mapping[str, Path], dataset: DataSet
-) -> list[Label]:
-    """Return the labels of a video that has both its files, or raise a _BadVideoError."""
-    for files in (skeletons, labels):
-        if video not in files:
-            folder = next(iter(files.values())).parent
-            raise _BadVideoError(folder / video, "it is in a split file but not there")
-    try:
-        return read_labels(labels[video], dataset.classes)
-    except (ValueError, OSError) as error:
-        raise _BadVideoError(labels[video], error) from None

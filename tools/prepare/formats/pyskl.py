@@ -14,10 +14,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dataset.protocols import DATASETS, NTU60, NTU120, PARTS, DataSet
+from dataset.protocols import DATASETS, PARTS, DataSet
 from dataset.skeleton import MAX_FRAMES, NUM_COORDINATES, NUM_JOINTS
-from options.parser import changed, one_of, option
-from options.prepare import BuildOptions
+from options.prepare import BuildOptions, choice_option, raw_option
 from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.pickles import load_plain
 from tools.prepare.pipeline.recordings import Collection, Recording, remarks_on, state, two_bodies
@@ -35,20 +34,12 @@ class Options(BuildOptions):
         "when frames were empty, where PYSKL dropped them",
         "bodies taken for noise, and the order of two bodies, where PYSKL chose them",
     )
-    raw_is: ClassVar = "file"
-    raw: Path = changed(
-        BuildOptions,
-        "raw",
-        metavar="FILE",
-        help="the pickle, such as ntu60_3danno.pkl or ntu60_3d.pkl; read in one process, "
-        "whatever -j says",
+    raw: Path = raw_option(
+        "the pickle, such as ntu60_3danno.pkl or ntu60_3d.pkl; read in one process, whatever -j "
+        "says",
+        "FILE",
     )
-    dataset: str = option(
-        NTU60.name,
-        read=one_of((NTU60.name, NTU120.name)),
-        metavar="NAME",
-        help="what the pickle holds: ntu60 | ntu120",
-    )
+    dataset: str = choice_option("ntu60", ("ntu60", "ntu120"), "what the pickle holds")
 
 
 def prepare(options: Options) -> None:
@@ -58,11 +49,7 @@ def prepare(options: Options) -> None:
 
 @dataclass(frozen=True)
 class Annotations:
-    """Reads recordings from the annotations of a pickle that is in memory.
-
-    Attributes:
-        by_name: the annotation of each recording.
-    """
+    """Reads recordings from the annotations of a pickle that is in memory, by name."""
 
     by_name: Mapping[str, Mapping[str, Any]]
 

@@ -8,32 +8,24 @@ Axes: F frames, C=3 coordinates (metres), V=25 joints, M=2 bodies, the second on
 
 import io
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from dataset.protocols import UTD_MHAD
 from dataset.skeleton import NUM_COORDINATES
-from options.prepare import BuildOptions
+from options.prepare import BuildOptions as Options
 from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.recordings import Collection, Recording, files_under, two_bodies
 
-SUFFIX = ".mat"
 NUM_KINECT_JOINTS = 20
-KINECT_JOINT = (3, 2, 1, 0, *range(4, 20), 1, 7, 7, 11, 11)
+KINECT_JOINT = [3, 2, 1, 0, *range(4, 20), 1, 7, 7, 11, 11]
 """For each of the 25 joints, the joint of the first Kinect that stands for it.
 
 The first Kinect has no joint between the shoulders but "shoulder centre", which also stands for the
 neck, and no finger tips or thumbs, for which the hand stands.
 """
-
 _NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)_skeleton", re.ASCII)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options(BuildOptions):
-    """Nothing beside what all formats have."""
 
 
 def prepare(options: Options) -> None:
@@ -44,14 +36,14 @@ def prepare(options: Options) -> None:
 def collect(raw: Path) -> Collection:
     """Find the recordings in a folder."""
     recordings, bad = [], {}
-    for path in files_under(raw, SUFFIX).values():
+    for name, path in files_under(raw, ".mat").items():
         match = _NAME.fullmatch(path.stem)
         action, subject = (int(match[1]), int(match[2])) if match else (0, 0)
-        if not (1 <= action <= UTD_MHAD.classes and 1 <= subject <= 8):
+        if 1 <= action <= UTD_MHAD.classes and 1 <= subject <= 8:
+            parts = {name: rule.part(subject) for name, rule in UTD_MHAD.rules.items()}
+            recordings.append(Recording(name, path, action - 1, parts))
+        else:
             bad[path] = "its name is not a{1 to 27}_s{1 to 8}_t{trial}_skeleton.mat"
-            continue
-        parts = {name: rule.part(subject) for name, rule in UTD_MHAD.rules.items()}
-        recordings.append(Recording(path.name, path, action - 1, parts))
     if not recordings:
         raise ValueError(f"--raw {raw}: no UTD-MHAD skeleton in it")
     return Collection(UTD_MHAD, recordings, read, bad)
@@ -59,23 +51,18 @@ def collect(raw: Path) -> Collection:
 
 def read(recording: Recording) -> np.ndarray:
     """Read a recording's file: (3, F, 25, 2) float32 metres; the second body is zero."""
-    skeleton = _load(recording.path)
-    if skeleton.ndim != 3 or skeleton.shape[:2] != (NUM_KINECT_JOINTS, NUM_COORDINATES):
-        raise ValueError(f"its d_skel has shape {skeleton.shape}, not (20, 3, frames)")
-    if skeleton.dtype.kind not in "fiu":
-        raise ValueError("its d_skel does not hold numbers")
-    return two_bodies(skeleton[list(KINECT_JOINT)].transpose(2, 0, 1)[None])  # (1, F, V, C)
-
-
-def _load(path: Path) -> np.ndarray:
-    """Return the array `d_skel` of a MATLAB file."""
     from scipy.io import loadmat  # slow to import, and needed for this format only
 
-    file = io.BytesIO(path.read_bytes())
+    file = io.BytesIO(recording.path.read_bytes())
     try:
         content = loadmat(file, variable_names=["d_skel"])
     except Exception as error:  # a damaged file may raise nearly anything
         raise ValueError(f"it is not a whole MATLAB file ({error})") from None
     if "d_skel" not in content:
         raise ValueError("it has no d_skel")
-    return np.asarray(content["d_skel"])
+    skeleton = np.asarray(content["d_skel"])
+    if skeleton.ndim != 3 or skeleton.shape[:2] != (NUM_KINECT_JOINTS, NUM_COORDINATES):
+        raise ValueError(f"its d_skel has shape {skeleton.shape}, not (20, 3, frames)")
+    if skeleton.dtype.kind not in "fiu":
+        raise ValueError("its d_skel does not hold numbers")
+    return two_bodies(skeleton[KINECT_JOINT].transpose(2, 0, 1)[None])  # (1, F, V, C)
