@@ -17,13 +17,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dataset.arrays import PARTIAL, publish
+from dataset.arrays import PARTIAL, SplitWriter
 from options.prepare import BuildOptions
 from tools.prepare.pipeline.journal import Journal
-from tools.prepare.pipeline.recordings import Collection, Recording, counted, remarks_on, state
+from tools.prepare.pipeline.recordings import Collection, counted, remarks_on, state
 from tools.prepare.pipeline.report import summarise
-from tools.prepare.pipeline.splits import Split, plan
-from tools.prepare.pipeline.work import Task, Work
+from tools.prepare.pipeline.splits import Splits
+from tools.prepare.pipeline.work import Work
 from tools.prepare.pipeline.workers import in_processes
 
 _VERSION = 1
@@ -38,28 +38,28 @@ def build(collection: Collection, options: BuildOptions) -> None:
         OSError: when a file cannot be written; the same call goes on from there.
         KeyboardInterrupt: when interrupted; the same call goes on from there.
     """
-    item, dataset = collection.item, collection.dataset
+    item = collection.item
     if collection.bad and not options.skip_bad:
         raise _refusal(collection.bad, item)
     recordings = sorted(collection.recordings, key=attrgetter("name"))
     collection = replace(collection, recordings=recordings)
-    splits = plan(dataset, recordings, options.out)
-    _check_room(splits, options.out)
-    with _unfinished(collection, splits, options) as journal:
+    splits = Splits(collection.dataset, recordings, options.out)
+    _check_room(splits.writers, options.out)
+    with _unfinished(collection, splits.writers, options) as journal:
         found = _prepare(collection, splits, options, journal)
         bad = collection.bad | found
         if bad and not options.skip_bad:
             raise _refusal(bad, item)
-        _finish(recordings, splits, journal)
+        if len(journal.frames) < len(recordings):
+            journal.forget()  # rows are about to move
+        splits.publish(journal.frames)
+        journal.discard()
     _name_bad(bad, item)
-    counts: dict[str, dict[str, int]] = {protocol: {} for protocol in dataset.folders}
-    for split in splits:
-        counts[split.protocol][split.part] = len(split.indices)
     empty = len(recordings) - len(journal.frames) - len(found.keys() - collection.bad.keys())
     remarks = remarks_on(
         (empty, "clip", "left out: nothing was recorded"), (len(bad), f"bad {item}", "skipped")
     )
-    summarise(dataset, counts, collection.remarks + remarks, options)
+    summarise(collection.dataset, splits.counts(), collection.remarks + remarks, options)
 
 
 def _name_bad(bad: Mapping[Path, str], item: str) -> None:
@@ -77,9 +77,9 @@ def _refusal(bad: Mapping[Path, str], item: str) -> ValueError:
     )
 
 
-def _check_room(splits: Sequence[Split], out: Path) -> None:
+def _check_room(writers: Sequence[SplitWriter], out: Path) -> None:
     """Raise an OSError when the disk has no room for what is still to be written."""
-    needed = sum(split.writer.size - split.writer.size_on_disk for split in splits)
+    needed = sum(writer.size - writer.size_on_disk for writer in writers)
     there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     free = shutil.disk_usage(there).free
     if needed > free:
@@ -91,13 +91,12 @@ def _check_room(splits: Sequence[Split], out: Path) -> None:
 
 @contextmanager
 def _unfinished(
-    collection: Collection, splits: Sequence[Split], options: BuildOptions
+    collection: Collection, writers: Sequence[SplitWriter], options: BuildOptions
 ) -> Iterator[Journal]:
     """Begin or go on; keep all files for a restart when interrupted, none after a fault."""
     new = not options.out.exists()
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"{collection.dataset.name}.journal{PARTIAL}"
-    writers = [split.writer for split in splits]
     with closing(Journal(path, _key(collection, options), writers)) as journal:
         try:
             _begin(journal)
@@ -112,7 +111,7 @@ def _unfinished(
             raise OSError(f"{error}; the same command goes on from there") from None
         except ValueError:
             journal.discard()
-            _remove_empty_folders(splits, options.out, new)
+            _remove_empty_folders(writers, options.out, new)
             raise
 
 
@@ -137,11 +136,11 @@ def _begin(journal: Journal) -> None:
 
 
 def _prepare(
-    collection: Collection, splits: Sequence[Split], options: BuildOptions, journal: Journal
+    collection: Collection, splits: Splits, options: BuildOptions, journal: Journal
 ) -> dict[Path, str]:
     """Prepare the recordings that are not done yet; return the bad files and their faults."""
-    tasks = _tasks(collection.recordings, splits, journal.frames)
-    work = Work(collection.read, not options.no_rotate_z, [split.writer for split in splits])
+    tasks = splits.tasks(journal.frames)
+    work = Work(collection.read, not options.no_rotate_z, splits.writers)
     workers = 1 if collection.in_one_process else max(1, min(options.workers, len(tasks)))
     bad = {}
     with (
@@ -158,18 +157,6 @@ def _prepare(
     return bad
 
 
-def _tasks(
-    recordings: Sequence[Recording], splits: Sequence[Split], done: Mapping[int, int]
-) -> list[Task]:
-    """Return what is to be done for the recordings that are not done yet."""
-    rows: list[list[tuple[int, int]]] = [[] for _ in recordings]
-    for number, split in enumerate(splits):
-        for row, index in enumerate(split.indices):
-            rows[index].append((number, row))
-    every = map(Task, range(len(recordings)), recordings, rows)
-    return [task for task in every if task.index not in done]
-
-
 def _progress(collection: Collection, done: int) -> tqdm:
     """Start a bar of clips, with rate and time left; seldom renewed where nobody watches."""
     return tqdm(
@@ -181,20 +168,10 @@ def _progress(collection: Collection, done: int) -> tqdm:
     )
 
 
-def _finish(recordings: Sequence[Recording], splits: Sequence[Split], journal: Journal) -> None:
-    """Give the files their final names."""
-    if len(journal.frames) < len(recordings):
-        journal.forget()  # rows are about to move
-    for split in splits:
-        split.describe(recordings, journal.frames)
-    publish([split.writer for split in splits])
-    journal.discard()
-
-
-def _remove_empty_folders(splits: Sequence[Split], out: Path, new: bool) -> None:
+def _remove_empty_folders(writers: Sequence[SplitWriter], out: Path, new: bool) -> None:
     """Remove the folders that a build without result has made."""
-    folders = {split.writer.files.data.parent for split in splits}
-    folders |= {parent for folder in folders for parent in folder.parents if out in parent.parents}
-    for folder in sorted(folders, reverse=True) + [out] * new:
-        with suppress(OSError):  # it is not empty, or was never made
-            folder.rmdir()
+    ours = {folder for writer in writers for folder in writer.files.data.parents}
+    for folder in sorted(ours, reverse=True):
+        if out in folder.parents or (new and folder == out):
+            with suppress(OSError):  # it is not empty, or was never made
+                folder.rmdir()
