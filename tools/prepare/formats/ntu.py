@@ -147,10 +147,7 @@ def read(recording: Recording) -> np.ndarray:
 
 
 def parse(content: bytes) -> np.ndarray:
-    """Read the first four bodies of each frame.
-
-    Args:
-        content: of a `.skeleton` file, with any line ends.
+    """Read the first four bodies of each frame of a `.skeleton` file.
 
     Returns:
         (4, F, 25, 3) float64 metres, bodies by their place in the frame; absent ones are zero.

@@ -10,11 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
-
 
 class ZippedArray:
     """Rows of an array inside an .npz file; picklable: another process opens its own.
@@ -28,24 +23,21 @@ class ZippedArray:
     """
 
     def __init__(self, path: Path, key: str) -> None:
-        """Read what kind of array it is.
-
-        Args:
-            path: the .npz file.
-            key: the array's name in it.
+        """Open an array by its name in an .npz file.
 
         Raises:
             ValueError: when the file is damaged, or the array lies in it column by column.
         """
         self._path, self._key = path, key
-        archive = open_zip(path)
+        archive, npy = open_zip(path), np.lib.format
         info = archive.getinfo(f"{key}.npy")
         self.compressed = info.compress_type != zipfile.ZIP_STORED
         self._stream = archive.open(info)
         try:
-            read_header = _HEADERS[np.lib.format.read_magic(self._stream)]
+            first = npy.read_magic(self._stream) == (1, 0)
+            read_header = npy.read_array_header_1_0 if first else npy.read_array_header_2_0
             self.shape, by_column, self.dtype = read_header(self._stream)
-        except (ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (ValueError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path} is not a whole .npz file ({error})") from None
         if by_column and len(self.shape) > 1:
             raise ValueError(f"{path}: {key} is stored column by column; save a C-ordered copy")
@@ -61,11 +53,7 @@ class ZippedArray:
         return ZippedArray, (self._path, self._key)
 
     def row(self, index: int) -> np.ndarray:
-        """Read one row.
-
-        Raises:
-            ValueError: when the file is damaged.
-        """
+        """Read one row; a ValueError where the file is damaged."""
         try:
             self._stream.seek(self._start + index * self._row_size)
             content = self._stream.read(self._row_size)
@@ -77,11 +65,7 @@ class ZippedArray:
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
-    """Open an .npz file.
-
-    Raises:
-        ValueError: when it is none.
-    """
+    """Open an .npz file; a ValueError where it is none."""
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, ValueError) as error:
