@@ -54,11 +54,13 @@ def verdict(out, which):
     return tuple(map(float, EPOCH.search(line).groups())), line
 
 
-@pytest.mark.parametrize("kind", ["GRU", "Transformer"])
-def test_the_scores_are_those_of_recomputing_features_in_every_epoch(kind, run, data, tmp_path):
+@pytest.mark.parametrize(("kind", "decay"), [("GRU", 0.0), ("Transformer", 0.1)])
+def test_the_scores_are_those_of_recomputing_features_in_every_epoch(
+    kind, decay, run, data, tmp_path
+):
     path = tmp_path / "trained" / "checkpoint_0450.pth.tar"
     plain = write_checkpoint(path, kind)
-    printed = epochs(run("--pretrained", path))
+    printed = epochs(run("--pretrained", path, "--weight-decay", decay))
 
     folder = data / "NTU-RGB-D-60-AGCN" / "xview"
     train, test = load_arrays(folder, "train"), load_arrays(folder, "val")
@@ -66,7 +68,7 @@ def test_the_scores_are_those_of_recomputing_features_in_every_epoch(kind, run, 
     classifier = torch.nn.Linear(2 * 2 * 8, 60)
     torch.nn.init.normal_(classifier.weight, 0, 0.01, generator=generator)
     torch.nn.init.zeros_(classifier.bias)
-    optimizer = torch.optim.SGD(classifier.parameters(), 0.5, momentum=0.9)
+    optimizer = torch.optim.SGD(classifier.parameters(), 0.5, 0.9, weight_decay=decay)
     parts = (
         (
             recomputed(plain.encoder_q, part.data, part.num_frames, "joint"),

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from dataset.arrays import SplitWriter, load_arrays
-from dataset.protocols import NTU60, PARTS
+from dataset.protocols import DATASETS, NTU60, PARTS
 from tests.oracles.prepare import prepare_clip_plain
 from tests.raw_ntu import GOLDENS, awkward_frames, extract_golden_files, skeleton_text
 from tools.prepare import ntu
@@ -138,6 +138,27 @@ def test_the_summary_puts_the_counts_beside_the_published(raw, tmp_path, capsys)
     )
     assert "11/11" in captured.err
     assert "clip/s" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("dataset", "listed"),
+    [
+        ("ntu60", {"S001C002P005R002A008"}),
+        ("ntu120", {"S001C002P005R002A008", "S019C001P046R001A075", "S032C003P067R002A076"}),
+    ],
+)
+def test_recordings_on_the_official_list_of_the_data_set_are_left_out(
+    tmp_path, capsys, dataset, listed
+):
+    kept = {"S001C001P001R001A001", "S002C002P003R001A002", "S001C003P001R001A003"}
+    for name in listed | kept:
+        (tmp_path / f"{name}.skeleton").write_text(skeleton_text([[np.eye(25, 3)]] * 3))
+    out = tmp_path / "data"
+    main(["ntu", "--raw", str(tmp_path), "--out", str(out), "-j", "1", "--dataset", dataset])
+    assert f"{len(listed)} recording" in capsys.readouterr().out
+    for folder in DATASETS[dataset].folders.values():
+        names = {name for part in PARTS for name in load_arrays(out / folder, part).names}
+        assert names == {f"{name}.skeleton" for name in kept}
 
 
 def test_rotation_about_z_can_be_left_out(raw, prepared, tmp_path):
