@@ -124,9 +124,10 @@ def test_an_interrupted_preparation_with_another_joint_map_begins_anew(
         return load(*arguments, **more)
 
     (raw / "dataset.json").write_text(json.dumps(DESCRIPTION | {"joints": first}))
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+    with monkeypatch.context() as patch:
         patch.setattr(np, "load", stopping)
-        prepare(raw)
+        with pytest.raises(SystemExit):
+            prepare(raw)
     assert "3 of 6 clips done; the same command goes on" in capsys.readouterr().err
     (raw / "dataset.json").write_text(json.dumps(DESCRIPTION | {"joints": second}))
     out = prepare(raw)

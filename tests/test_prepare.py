@@ -7,9 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +18,7 @@ from dataset.arrays import SplitWriter, load_arrays
 from dataset.protocols import DATASETS, NTU60, PARTS
 from tests.oracles.prepare import prepare_clip_plain
 from tests.raw_ntu import GOLDENS, awkward_frames, extract_golden_files, skeleton_text
+from tests.waiting import HANGS, heeding_interrupts, wait_until
 from tools.prepare import ntu
 from tools.prepare.__main__ import main
 
@@ -453,19 +452,19 @@ def test_a_stopped_command_can_be_run_again(prepared, stuck, tmp_path, capsys, s
     path, content = stuck
     arguments = ["ntu", "--raw", str(path.parent), "--out", str(tmp_path / "data")]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tools.prepare", *arguments, "-j", "2"],
+        heeding_interrupts([sys.executable, "-m", "tools.prepare", *arguments, "-j", "2"]),
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
     data = tmp_path / "data" / "NTU-RGB-D-60-AGCN" / "xsub" / "train_data_joint.npy.partial"
-    wait_until(lambda: data.exists() and data.stat().st_blocks > 300)
+    wait_until(lambda: data.exists() and data.stat().st_blocks > 300, process)
     if sent == signal.SIGINT:
         os.killpg(process.pid, sent)  # as a terminal does: to the workers too
     else:
         process.send_signal(sent)
-    assert process.wait(60) == (-sent if sent == signal.SIGKILL else 130)
+    assert process.wait(HANGS) == (-sent if sent == signal.SIGKILL else 130)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # a worker that waits for the recording
     assert "Traceback" not in process.communicate()[1]
@@ -474,10 +473,3 @@ def test_a_stopped_command_can_be_run_again(prepared, stuck, tmp_path, capsys, s
     main([*arguments, "-j", "1"])
     assert capsys.readouterr().out.startswith("going on after an interruption: ")
     assert files(tmp_path / "data") == files(prepared)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
