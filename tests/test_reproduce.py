@@ -7,7 +7,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -481,23 +480,24 @@ def test_a_child_keeps_the_lock_of_a_parent_that_was_lost(tmp_path):
 
 def test_a_signal_reaches_a_child_once_and_is_remembered(tmp_path):
     program = (
-        "import os, signal\n"
+        f"import os, signal\nsignal.alarm({HANGS})\n"
         "numbers = {signal.SIGINT, signal.SIGUSR1}\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, numbers)\n"
-        "print(f'ready {os.getpid()}.', flush=True)\n"
+        "print('ready', os.getpid(), flush=True)\n"
         "while signal.sigwait(numbers) == signal.SIGINT:\n"
         "    print('told', flush=True)\n"
     )
-    log, children = tmp_path / "log", Children(print)
+    log, pids = tmp_path / "log", []
 
-    def interrupt_and_end():
-        wait_until(lambda: "." in read(log))
-        os.kill(os.getpid(), signal.SIGINT)
-        wait_until(lambda: "told" in read(log))
-        os.kill(int(read(log).split(".")[0].removeprefix("ready ")), signal.SIGUSR1)
+    def hear(line):  # in this thread, so whatever a signal sets off is over when the child is ended
+        if "ready" in line:
+            pids.append(int(line.split()[1]))
+            os.kill(os.getpid(), signal.SIGINT)
+        else:
+            os.kill(pids[0], signal.SIGUSR1)
 
+    children = Children(hear, every=0.01)
     with children.passing_signals():
-        threading.Thread(target=interrupt_and_end).start()
         assert children.run([sys.executable, "-c", program], log, dict(os.environ)) == 0
     assert children.stopped_by == signal.SIGINT
     assert log.read_text().count("told") == 1
