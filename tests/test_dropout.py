@@ -111,8 +111,8 @@ def test_the_default_model_drops_out_where_pytorchs_layer_does_and_as_much(plain
     else:
         found = spread(features_of)
     means, spreads = furthest(found, expected)
-    assert means < 0.04
-    assert spreads < 0.08
+    assert means < 0.06  # by chance 0.035 or less
+    assert spreads < 0.08  # by chance 0.05 or less; see below for what it must tell apart
 
 
 @pytest.mark.parametrize("place", PLACES)
