@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dataset.protocols import NTU60
 from dataset.skeleton import NUM_JOINTS
 from tools.prepare.__main__ import main
 from tools.prepare.formats import synthetic
-from tools.prepare.formats.ntu import NTU60, ClipName, choose_bodies, official_missing_list, parse
+from tools.prepare.formats.ntu import ClipName, choose_bodies, official_missing_list, parse
 from tools.prepare.formats.ntu import read_missing_list as read_missing
 from tools.prepare.synthetic import sensor
 from tools.prepare.synthetic.actions import ACTIONS, Style
