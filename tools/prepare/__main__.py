@@ -18,7 +18,7 @@ FORMATS = {
     "pku-mmd": "PKU-MMD I or II, raw videos and labels",
     "frame50": "clips resized to 50 frames, as AimCLR and its kin do; checked, not changed",
     "custom": "your own .npy or .skeleton files, described by a JSON file among them",
-    "synthetic": "no data yet: invent recordings and write them as raw NTU files",
+    "synthetic": "invented recordings, written as raw NTU files",
 }
 """What each format is. Its module in `formats` has its `Options` and `prepare(options)`."""
 _INTERRUPTED = 130

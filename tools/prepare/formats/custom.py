@@ -57,14 +57,9 @@ def prepare(options: Options) -> None:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads one's own recordings.
+    """Reads one's own recordings."""
 
-    Attributes:
-        joints: for each of the 25 joints, the joint of a .npy file that stands for it; None where
-            they are the same.
-    """
-
-    joints: tuple[int, ...] | None = None
+    joints: list[int] | None  # for each of the 25, the joint of a .npy file; None: they are ours
 
     def __call__(self, recording: Recording) -> np.ndarray:
         """Read one recording: (3, F, 25, 2) float32 metres; absent bodies are zero."""
@@ -74,7 +69,7 @@ class Reader:
 
     def parse(self, bodies: np.ndarray) -> np.ndarray:
         """Bring (F, V, 3) or (M, F, V, 3) to (3, F, 25, 2) float32."""
-        joints = self.joints or tuple(range(NUM_JOINTS))
+        joints = self.joints or list(range(NUM_JOINTS))
         fits = (
             bodies.ndim in (3, 4)
             and bodies.shape[-1] == NUM_COORDINATES
@@ -87,7 +82,7 @@ class Reader:
             )
         if bodies.dtype.kind not in "fiu":
             raise ValueError(f"it holds {bodies.dtype}, not numbers")
-        return two_bodies(bodies.reshape(-1, *bodies.shape[-3:])[:, :, list(joints)])
+        return two_bodies(bodies.reshape(-1, *bodies.shape[-3:])[:, :, joints])
 
 
 def _load(path: Path) -> np.ndarray:
@@ -120,7 +115,7 @@ def collect(raw: Path) -> Collection:
     return Collection(
         custom(described),
         recordings,
-        Reader(tuple(joints) if joints else None),
+        Reader(joints),
         bad,
         remarks=_strangers(described["protocols"], seen),
         settings=f"custom {joints}",

@@ -67,13 +67,9 @@ def prepare(options: Options) -> None:
 
 @dataclass(frozen=True)
 class Rows:
-    """Reads recordings, whose paths end in `{part}_{row}`, from the rows of an .npz file.
+    """Reads recordings, whose paths end in `{part}_{row}`, from the rows of an .npz file."""
 
-    Attributes:
-        arrays: the coordinates of each part, (N, T, 150).
-    """
-
-    arrays: Mapping[str, ZippedArray]
+    arrays: Mapping[str, ZippedArray]  # (N, T, 150) of each part
 
     def __call__(self, recording: Recording) -> np.ndarray:
         """Read one recording up to its last frame that is not zero: (3, F, 25, 2) metres."""

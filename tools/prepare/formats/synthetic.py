@@ -32,9 +32,7 @@ _PERFORMER, _PERFORMANCE, _RECORDING = range(3)  # keeps their random draws apar
 class Options:
     """How many recordings to invent, and where to write them."""
 
-    out: Path = option(
-        REQUIRED, read=file_path, metavar="DIR", help="folder for the .skeleton files"
-    )
+    out: Path = option(REQUIRED, read=file_path, metavar="DIR", help="folder for the files")
     seed: int = option(0, read=whole(0), metavar="N", help="same seed, same bytes")
     performers: int = option(
         20, read=whole(1, MOST_PERFORMERS), metavar="N", help=f"people, 1 to {MOST_PERFORMERS}"
@@ -55,15 +53,11 @@ def prepare(options: Options) -> None:
 
 
 def generate(options: Options) -> int:
-    """Write the recordings and return how many there are.
-
-    Raises:
-        ValueError: the folder holds other recordings.
-    """
+    """Write the recordings, in a folder without others, and return how many there are."""
     wanted = plan(options.performers, options.clips)
     options.out.mkdir(parents=True, exist_ok=True)
-    strangers = {path.stem for path in options.out.glob(f"*{SUFFIX}")}
-    strangers -= {clip.name for clip in wanted}
+    there = {path.stem for path in options.out.glob(f"*{SUFFIX}")}
+    strangers = there - {clip.name for clip in wanted}
     if strangers:
         raise ValueError(
             f"{options.out} holds {len(strangers)} other recordings, such as {min(strangers)}; "
