@@ -269,13 +269,13 @@ class Pipeline:
     @property
     def stages(self) -> tuple[Stage, ...]:
         """What is random."""
-        return tuple(step for step in self.steps if step is not STREAM)
+        return tuple(step for step in self.steps if step != STREAM)
 
     def apply(self, clips: Tensor, draws: Sequence[Any], stream: str) -> Tensor:
         """Change (N, T, M, V, C) clips by the draws of each stage; the same shape comes out."""
         left = iter(draws)
         for step in self.steps:
-            clips = to_stream(clips, stream) if step is STREAM else step.apply(clips, next(left))
+            clips = to_stream(clips, stream) if step == STREAM else step.apply(clips, next(left))
         return clips
 
 

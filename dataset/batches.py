@@ -3,8 +3,7 @@
 Axes: N clips, n labelled clips, B clips a batch, S steps an epoch.
 """
 
-from collections.abc import Iterable
-from itertools import chain, islice
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -12,17 +11,14 @@ from torch import Tensor
 
 from dataset.augment import (
     HICO,
-    PROBE_SHORTEST_CROP,
     Pipeline,
     Window,
-    centre_window,
     draw_crop,
     load_pipeline,
     sample_window,
 )
 from dataset.packed import PackedSplit
-from dataset.streams import to_stream
-from dataset.views import Layouts, lay_out
+from dataset.views import Layouts, downstream_window, lay_out, plain_views
 
 VIEWS = 2  # query and key
 
@@ -88,21 +84,22 @@ class EpochDraws(NamedTuple):
         window = draw_crop(num_frames[clips][:, None].expand(-1, VIEWS, -1), generator)
         views = window.length.shape  # (S, 2, B)
         drawn = [stage.draw(views.numel(), generator) for stage in pipeline.stages]
-        stages = (type(draws)(*(part.unflatten(0, views) for part in draws)) for draws in drawn)
-        return cls(clips, window, tuple(stages))
+        stages = tuple(_each(draws, lambda part: part.unflatten(0, views)) for draws in drawn)
+        return cls(clips, window, stages)
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "EpochDraws":
+        """Change every tensor, order and names kept."""
+        stages = tuple(_each(draws, change) for draws in self.stages)
+        return EpochDraws(change(self.clips), _each(self.window, change), stages)
 
     def tensors(self) -> list[Tensor]:
         """All of them, in one order."""
-        return [self.clips, *chain(self.window, *self.stages)]
+        return [self.clips, *self.window, *(part for draws in self.stages for part in draws)]
 
-    def made_of(self, tensors: Iterable[Tensor]) -> "EpochDraws":
-        """The same parts made of other tensors, which come in the order of `tensors`."""
-        left = iter(tensors)
-        clips = next(left)
-        window, *stages = (
-            type(part)(*islice(left, len(part))) for part in (self.window, *self.stages)
-        )
-        return EpochDraws(clips, window, tuple(stages))
+
+def _each(draws: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Change every tensor of a NamedTuple."""
+    return type(draws)(*map(change, draws))
 
 
 class PretrainingBatches:
@@ -152,8 +149,8 @@ class PretrainingBatches:
             self.split.num_frames, self.batch_size, self.generator, self.pipeline
         )
         if self._draws is None:
-            places = (torch.empty_like(x, device=self._position.device) for x in draws.tensors())
-            self._draws = draws.made_of(places)
+            place = self._position.device
+            self._draws = draws.each(lambda part: torch.empty_like(part, device=place))
         for mine, drawn in zip(self._draws.tensors(), draws.tensors(), strict=True):
             mine.copy_(drawn)  # in place: a recorded step reads it there
 
@@ -179,16 +176,16 @@ class PretrainingBatches:
         Returns:
             Two Layouts of B clips each, on the split's device.
         """
-        tensors = (part.index_select(0, self._position)[0] for part in self._draws.tensors())
-        clips, window, stages = self._draws.made_of(tensors)
+        draws = self._draws.each(lambda part: part.index_select(0, self._position)[0])
         # Both views of a clip are read in one pass: the query views, then the key views.
-        window = Window(*(part.flatten() for part in window))
-        joints = self.split.sample(clips.repeat(VIEWS), sample_window(window))
-        draws = [
-            type(stage)(*(x.flatten(0, 1).to(joints.device, non_blocking=True) for x in stage))
-            for stage in stages
-        ]
-        time, space = lay_out(self.pipeline.apply(joints, draws, self.stream))
+        window = sample_window(_each(draws.window, torch.flatten))
+        joints = self.split.sample(draws.clips.repeat(VIEWS), window)
+
+        def _beside(part: Tensor) -> Tensor:
+            return part.flatten(0, 1).to(joints.device, non_blocking=True)  # (2, B, …) to (2B, …)
+
+        stages = [_each(stage, _beside) for stage in draws.stages]
+        time, space = lay_out(self.pipeline.apply(joints, stages, self.stream))
         query, key = (Layouts(*pair) for pair in zip(time.chunk(2), space.chunk(2), strict=True))
         return query, key
 
@@ -238,10 +235,8 @@ class LabelledBatches:
         self.epoch_state = self.generator.get_state()
         self._order = self.clips[torch.randperm(len(self.clips), generator=self.generator)]
         num_frames = self.split.num_frames[self._order]
-        if self.random_crop:
-            self._window = draw_crop(num_frames, self.generator, PROBE_SHORTEST_CROP)
-        else:
-            self._window = centre_window(num_frames)
+        crops = self.generator if self.random_crop else None
+        self._window = downstream_window(num_frames, crops)
 
     def batch(self, step: int) -> tuple[Layouts, Tensor]:
         """One batch of the epoch that was started.
@@ -260,7 +255,6 @@ class LabelledBatches:
             raise RuntimeError("start_epoch() comes before batch()")
         rows = slice(step * self.batch_size, (step + 1) * self.batch_size)
         clips = self._order[rows]
-        window = Window(*(each[rows] for each in self._window))
-        joints = self.split.sample(clips, sample_window(window))
+        window = _each(self._window, lambda part: part[rows])
         labels = self.split.labels[clips].to(self.split.device, non_blocking=True)
-        return lay_out(to_stream(joints, self.stream)), labels
+        return plain_views(self.split, clips, window, self.stream), labels
