@@ -265,11 +265,16 @@ class Parser(Generic[Record]):
 
     def _joined(self, given: Sequence[str]) -> Iterator[str]:
         """Hyphens for underscores in names; a text that may begin with a dash tied to its flag."""
-        texts = {f for one in self._options.values() if one.read is split_words for f in one.flags}
+        flags = {flag: one.read for one in self._options.values() for flag in one.flags}
+        texts = {flag for flag, read in flags.items() if read is split_words}
         left = iter(given)
         for word in left:
             name, equals, value = word.partition("=")
-            word = name.replace("_", "-") + equals + value if word.startswith("--") else word
+            if name.startswith("--"):
+                name = name.replace("_", "-")
+                word = name + equals + value
+            if equals and name in flags and flags[name] is None:
+                raise ValueError(f"{name} {value}: takes no value; leave it out")
             following = next(left, None) if word in texts else None
             yield word if following is None else f"{word}={following}"
 
@@ -283,7 +288,8 @@ class Parser(Generic[Record]):
         if one.read is None:
             return given
         if given is None or (one.least and len(given) < one.least):
-            raise ValueError(f"{one.name}: needs a value, {one.help}")
+            number = "a value" if (one.least or 1) == 1 else f"{one.least} values or more"
+            raise ValueError(f"{one.name}: needs {number}, {one.help}")
         if one.least is None:
             return _read_text(one, given)
         return tuple(_read_text(one, text) for text in given)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from dataset.arrays import save_arrays
-from dataset.protocols import split_folder
+from dataset.protocols import DATASETS, split_folder
 from dataset.skeleton import MAX_FRAMES
 from tests.oracles.model import PlainHiCo
 
@@ -39,7 +39,7 @@ def write_dataset(
         seed: of everything drawn.
     """
     generator = np.random.default_rng(seed)
-    folder = split_folder(data_path, dataset, protocol)
+    folder = split_folder(data_path, DATASETS[dataset], protocol)
     for part, count in (("train", train), ("val", val)):
         labels = [index % CLASSES for index in range(count)]
         num_frames = generator.integers(frames[0], frames[1] + 1, size=count)
