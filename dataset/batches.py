@@ -130,10 +130,8 @@ class PretrainingBatches:
         Raises:
             ValueError: no such pipeline.
         """
-        self.split = split
-        self.stream = stream
-        self.batch_size = batch_size
-        self.generator = generator
+        self.split, self.stream = split, stream
+        self.batch_size, self.generator = batch_size, generator
         self.pipeline = load_pipeline(augmentation)
         self.epoch_state = generator.get_state()
         self._draws: EpochDraws | None = None
@@ -234,9 +232,8 @@ class LabelledBatches:
         """Draw the next epoch, its order first and then its crops; changes the generator."""
         self.epoch_state = self.generator.get_state()
         self._order = self.clips[torch.randperm(len(self.clips), generator=self.generator)]
-        num_frames = self.split.num_frames[self._order]
         crops = self.generator if self.random_crop else None
-        self._window = downstream_window(num_frames, crops)
+        self._window = downstream_window(self.split.num_frames[self._order], crops)
 
     def batch(self, step: int) -> tuple[Layouts, Tensor]:
         """One batch of the epoch that was started.

@@ -13,7 +13,7 @@ A protocol goes by one group of the pattern and lists its values in the training
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,74 +90,66 @@ def read_description(path: Path) -> dict[str, Any]:
         described = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path}: it is not JSON ({error})") from None
-    for check in (_check_keys, _check_names, _check_protocols, _check_rest):
-        fault = check(described)
-        if fault:
-            raise ValueError(f"{path}: {fault}")
+    fault = next(_faults(described), "")
+    if fault:
+        raise ValueError(f"{path}: {fault}")
     return described
 
 
-def _check_keys(described: object) -> str:
-    """Say which key is missing or unknown, or return ""."""
+def _faults(described: Any) -> Iterator[str]:
+    """Yield what is wrong; what follows a fault relies on its absence, so only the first counts."""
     if not isinstance(described, dict):
-        return f"it is no object with {', '.join(_KEYS)}"
-    missing = [key for key in _KEYS if key not in described]
-    if missing:
-        return f"{missing[0]} is missing"
-    unknown = [key for key in described if key not in _KEYS + _MORE_KEYS]
-    known = ", ".join(_KEYS + _MORE_KEYS)
-    return f"{unknown[0]} is no key of it; they are {known}" if unknown else ""
-
-
-def _check_names(described: Mapping[str, Any]) -> str:
-    """Say what is wrong with the name or the classes, or return ""."""
+        yield f"it is no object with {', '.join(_KEYS)}"
+    for key in _KEYS:
+        if key not in described:
+            yield f"{key} is missing"
+    for key in described:
+        if key not in _KEYS + _MORE_KEYS:
+            yield f"{key} is no key of it; they are {', '.join(_KEYS + _MORE_KEYS)}"
     name, classes = described["name"], described["classes"]
     if not _is_word(name):
-        return f"name {name!r} is not letters, digits and _"
+        yield f"name {name!r} is not letters, digits and _"
     if name.lower() in _TAKEN:
-        return f"name {name} is taken; choose another"
-    texts = isinstance(classes, list) and all(isinstance(one, str) for one in classes)
-    if not texts or len(classes) < 2:
-        return "classes is not a list of two or more names"
-    twice = [one for one in classes if classes.count(one) > 1]
-    return f"classes names {twice[0]} twice" if twice else ""
-
-
-def _check_protocols(described: Mapping[str, Any]) -> str:
-    """Say what is wrong with the pattern or the protocols, or return ""."""
-    pattern, protocols = described["pattern"], described["protocols"]
-    try:
-        groups = re.compile(pattern).groupindex
-    except (re.error, TypeError) as error:
-        return f"pattern is no regular expression ({error})"
-    if "class" not in groups:
-        return "pattern has no group (?P<class>...)"
-    if not isinstance(protocols, dict) or not protocols:
-        return "protocols is no object of one or more"
-    for protocol, rule in protocols.items():
-        if not _is_word(protocol):
-            return f"protocol {protocol!r} is not letters, digits and _"
-        whole = isinstance(rule, dict) and rule.keys() == {"by", "train"}
-        if not whole or not isinstance(rule["train"], list):
-            return f"protocol {protocol} is not {{by: group, train: [...]}}"
-        if rule["by"] not in list(groups):
-            return f"protocol {protocol} goes by {rule['by']}; the pattern has {', '.join(groups)}"
-        if not all(isinstance(value, str) for value in rule["train"]):
-            return f"protocol {protocol}: train holds what is not text, as names of files are"
-    return ""
-
-
-def _check_rest(described: Mapping[str, Any]) -> str:
-    """Say what is wrong with what may be left out, or return ""."""
+        yield f"name {name} is taken; choose another"
+    if not _is_list(classes, str) or len(classes) < 2:
+        yield "classes is not a list of two or more names"
+    for one in classes:
+        if classes.count(one) > 1:
+            yield f"classes names {one} twice"
+    yield from _split_faults(described["pattern"], described["protocols"])
     for key in ("title", "source", "licence"):
         if not isinstance(described.get(key, ""), str):
-            return f"{key} is not text"
+            yield f"{key} is not text"
     joints = described.get("joints", list(range(NUM_JOINTS)))
-    whole = isinstance(joints, list) and all(type(one) is int and one >= 0 for one in joints)
-    if not whole or len(joints) != NUM_JOINTS:
-        return f"joints is not a list of {NUM_JOINTS} whole numbers from 0 on"
-    return ""
+    if not _is_list(joints, int) or len(joints) != NUM_JOINTS or min(joints) < 0:
+        yield f"joints is not a list of {NUM_JOINTS} whole numbers from 0 on"
+
+
+def _split_faults(pattern: Any, protocols: Any) -> Iterator[str]:
+    """Yield what is wrong with the pattern or the protocols, as `_faults` does."""
+    try:
+        groups = list(re.compile(pattern).groupindex)
+    except (re.error, TypeError) as error:
+        yield f"pattern is no regular expression ({error})"
+    if "class" not in groups:
+        yield "pattern has no group (?P<class>...)"
+    if not isinstance(protocols, dict) or not protocols:
+        yield "protocols is no object of one or more"
+    for protocol, rule in protocols.items():
+        if not _is_word(protocol):
+            yield f"protocol {protocol!r} is not letters, digits and _"
+        whole = isinstance(rule, dict) and rule.keys() == {"by", "train"}
+        if not whole or not isinstance(rule["train"], list):
+            yield f"protocol {protocol} is not {{by: group, train: [...]}}"
+        if rule["by"] not in groups:
+            yield f"protocol {protocol} goes by {rule['by']}; the pattern has {', '.join(groups)}"
+        if not _is_list(rule["train"], str):
+            yield f"protocol {protocol}: train holds what is not text, as names of files are"
 
 
 def _is_word(text: object) -> bool:
     return isinstance(text, str) and re.fullmatch(r"\w+", text, re.ASCII) is not None
+
+
+def _is_list(values: object, kind: type) -> bool:
+    return isinstance(values, list) and all(type(one) is kind for one in values)

@@ -80,10 +80,7 @@ NTU60 = DataSet(
     name="ntu60",
     title="NTU RGB+D 60",
     classes=60,
-    folders={
-        "cross_view": "NTU-RGB-D-60-AGCN/xview",
-        "cross_subject": "NTU-RGB-D-60-AGCN/xsub",
-    },
+    folders={"cross_view": "NTU-RGB-D-60-AGCN/xview", "cross_subject": "NTU-RGB-D-60-AGCN/xsub"},
     source="Shahroudy et al. 2016 (arXiv:1604.02808)",
     rules={
         "cross_view": SplitRule("camera", frozenset((2, 3)), {"train": 37646, "val": 18932}),
