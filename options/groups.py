@@ -70,7 +70,8 @@ class DataOptions:
         "cross_view",
         read=any_text,
         metavar="NAME",
-        help=f"split of the data set: {' | '.join(_protocols(DATASETS))}",
+        help=f"split of the data set: {' | '.join(_protocols(DATASETS))}; "
+        f"or in short {' | '.join(OTHER_WORDS)}",
     )
     stream: str = option(
         "joint",

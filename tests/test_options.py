@@ -176,47 +176,50 @@ def test_published_retrieval_command_is_the_default_apart_from_its_checkpoint():
     assert given == retrieval.parse(["--pretrained", given.pretrained])
 
 
+PUBLISHED_RUN = {
+    "data": {
+        "dataset": "ntu60",
+        "protocol": "cross_view",
+        "stream": "joint",
+        "data_path": "data",
+        "augmentation": "hico",
+    },
+    "encoder": {
+        "kind": "Transformer",
+        "hidden_size": 512,
+        "num_heads": 4,
+        "num_layers": 1,
+        "granularity": 4,
+        "time_features": 150,
+        "space_features": 192,
+        "dropout": 0.1,
+    },
+    "contrast": {
+        "projection_size": 128,
+        "queue_size": 2048,
+        "momentum": 0.999,
+        "temperature": 0.2,
+        "queue_wrap": "published",
+    },
+    "training": {
+        "epochs": 451,
+        "start_epoch": 0,
+        "batch_size": 64,
+        "lr": 0.01,
+        "schedule": [351],
+        "cos": False,
+        "momentum": 0.9,
+        "weight_decay": 1e-4,
+    },
+    "checkpoints": {"folder": "checkpoints", "save_freq": 50, "resume": ""},
+    "speed": {"precision": "fp32", "graph": "auto"},
+    "run": {"device": "auto", "seed": None, "print_freq": 10, "workers": None},
+}
+
+
 def test_pretraining_defaults_are_the_published_run():
     assert pretraining.parse([]) == pretraining.PretrainingOptions()
-    assert as_plain(pretraining.parse([])) == {
-        "data": {
-            "dataset": "ntu60",
-            "protocol": "cross_view",
-            "stream": "joint",
-            "data_path": "data",
-            "augmentation": "hico",
-        },
-        "encoder": {
-            "kind": "Transformer",
-            "hidden_size": 512,
-            "num_heads": 4,
-            "num_layers": 1,
-            "granularity": 4,
-            "time_features": 150,
-            "space_features": 192,
-            "dropout": 0.1,
-        },
-        "contrast": {
-            "projection_size": 128,
-            "queue_size": 2048,
-            "momentum": 0.999,
-            "temperature": 0.2,
-            "queue_wrap": "published",
-        },
-        "training": {
-            "epochs": 451,
-            "start_epoch": 0,
-            "batch_size": 64,
-            "lr": 0.01,
-            "schedule": [351],
-            "cos": False,
-            "momentum": 0.9,
-            "weight_decay": 1e-4,
-        },
-        "checkpoints": {"folder": "checkpoints", "save_freq": 50, "resume": ""},
-        "speed": {"precision": "fp32", "graph": "auto"},
-        "run": {"device": "auto", "seed": None, "print_freq": 10, "workers": None},
-    }
+    assert as_plain(pretraining.parse([])) == PUBLISHED_RUN
 
 
 def test_classification_defaults_are_the_published_run():
