@@ -637,26 +637,21 @@ def test_help_of_a_tool_imports_no_package(command):
     assert foreign == []
 
 
-def declarations():
-    """(flag, file and line) of every declaration of an option, read off the code."""
+def declared_flags():
+    """The flags of every call of `option`, read off the code of options and tools."""
     for path in (*ROOT.glob("options/*.py"), *ROOT.glob("tools/**/*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Call):
-                yield from _flags(node.value, "--" + ast.unparse(node.target).replace("_", "-"))
-            elif isinstance(node, ast.Return) and isinstance(node.value, ast.Call):
-                yield from _flags(node.value, "")
-
-
-def _flags(call, usual):
-    """The flags of a call of `option`, each with where it stands."""
-    if ast.unparse(call.func) != "option":
-        return
-    given = [word.value for word in call.args[1:] if isinstance(word, ast.Constant)]
-    yield from ((flag, ast.unparse(call)) for flag in given or [usual])
+            call = node.value if isinstance(node, ast.AnnAssign | ast.Return) else None
+            if not isinstance(call, ast.Call) or ast.unparse(call.func) != "option":
+                continue
+            given = [word.value for word in call.args[1:] if isinstance(word, ast.Constant)]
+            if not given and isinstance(node, ast.AnnAssign):
+                given = ["--" + node.target.id.replace("_", "-")]
+            yield from given
 
 
 def test_no_option_is_declared_twice():
-    found = list(declarations())
+    found = list(declared_flags())
     settings = [
         (each.metadata["setting"].flag or "--" + each.name.replace("_", "-"), each.metadata)
         for record in (config.ContrastConfig, *(kind.config for kind in config.ENCODERS.values()))
@@ -667,6 +662,6 @@ def test_no_option_is_declared_twice():
     for flag in of_model:  # kinds of encoder share some, which must then mean the same
         meanings = [metadata for name, metadata in settings if name == flag]
         assert all(meaning == meanings[0] for meaning in meanings), flag
-    flags = [flag for flag, _ in found] + sorted(of_model)
+    flags = [*found, *of_model]
     assert len(found) > 30
     assert [flag for flag in set(flags) if flags.count(flag) > 1] == []

@@ -185,7 +185,7 @@ def test_help_has_headings_defaults_and_what_must_be_given(capsys):
         "kind (default: One)",
         "no output, 100 %\n",
         "decay of weights (default: 0.1)",
-        "-s DIR, --source DIR",
+        "--source DIR",
         "--steps [N ...]",
     ):
         assert text in shown
