@@ -1,6 +1,7 @@
 """Error lines."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -37,16 +38,15 @@ def test_error_lines_need_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def without(package, program, tmp_path):
-    """Run a program in a process that finds another package in place of one."""
-    (tmp_path / f"{package}.py").write_text(
-        f"raise ModuleNotFoundError({package!r}, name={package!r})\n"
-    )
-    search = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+def without(packages, command, tmp_path):
+    """Run Python in an empty folder where these packages are not installed."""
+    for package in packages:
+        fault = f"raise ModuleNotFoundError('no package', name={package!r})\n"
+        (tmp_path / f"{package}.py").write_text(fault)
     return subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        env=os.environ | search,
+        [sys.executable, *command],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
         capture_output=True,
         text=True,
         check=False,
@@ -58,7 +58,7 @@ def test_a_package_that_is_not_installed_is_named_with_the_next_step(package, tm
     program = (
         f"from tools.errors import one_line_errors\nwith one_line_errors():\n import {package}"
     )
-    done = without(package, program, tmp_path)
+    done = without([package], ["-c", program], tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == (
@@ -67,20 +67,27 @@ def test_a_package_that_is_not_installed_is_named_with_the_next_step(package, tm
     )
 
 
-NEED_TORCH = {
-    "pretraining": "",
-    "action_classification": "'--pretrained', 'x'",
-    "action_retrieval": "'--pretrained', 'x'",
+COMMANDS = {
+    "pretraining.py": "",
+    "action_classification.py": "--pretrained x",
+    "action_retrieval.py": "--pretrained x",
+    "-m tools.features": "--pretrained x --output x.npz",
+    "-m tools.ensemble": "a b",
+    "-m tools.compare": "a=b",
+    "-m tools.benchmark": "",
+    "-m tools.prepare": "ntu --raw . --out x",
 }
+"""Every command, with what it must be given."""
 
 
-@pytest.mark.parametrize("script", NEED_TORCH)
-def test_a_script_without_its_requirements_says_so_in_one_line(script, tmp_path):
-    program = f"import {script}\n{script}.main([{NEED_TORCH[script]}])"
-    done = without("torch", program, tmp_path)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_without_its_requirements_says_so_in_one_line(command, tmp_path):
+    program = [str(ROOT / command)] if command.endswith(".py") else command.split()
+    done = without(["torch", "numpy", "tqdm"], [*program, *COMMANDS[command].split()], tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: the package torch is missing in ")
-    assert done.stderr.count("\n") == 1
+    assert re.fullmatch(r"error: .*\n", done.stderr)
+    if command != "-m tools.compare":  # which may do without
+        assert re.match(r"error: the package (torch|numpy|tqdm) is missing in ", done.stderr)
 
 
 @pytest.mark.parametrize("module", ["tools.no_such_module", "statistics.none", None])
