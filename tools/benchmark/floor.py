@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from dataset.skeleton import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
-from moco import EncoderConfig
+from moco.config import ContrastConfig, EncoderConfig
 from tools.benchmark.timing import Side
 from tools.runtime import set_precision
 
@@ -93,7 +93,7 @@ def sequence_operations(config: EncoderConfig, tokens: int) -> int:
         token = 2 * (4 * d * d + 2 * d * d)  # projections of attention; feed-forward
         attention = 2 * 2 * tokens * tokens * d  # scores; weighted values
         return config.num_layers * (tokens * token + attention)
-    gates = 3 if config.kind == "GRU" else 4
+    gates = {"GRU": 3, "LSTM": 4}[config.kind]
     token = 2 * 2 * gates * (d // 2) * (d + d // 2)  # two directions; input and recurrence
     return config.num_layers * tokens * token
 
@@ -120,36 +120,26 @@ def head_operations(config: EncoderConfig, projection_size: int, levels: int) ->
     return 2 * single + 2 * domain + instance
 
 
-def contrast_operations(config: EncoderConfig, projection_size: int, queue_size: int) -> int:
-    """Products of one clip's queries with the five queues, forward."""
-    columns = (2 * config.granularity + 3) * queue_size
-    return 2 * projection_size * columns
-
-
-def step_work(
-    config: EncoderConfig, batch: int, parameters: int, projection_size: int, queue_size: int
-) -> Work:
+def step_work(config: EncoderConfig, contrast: ContrastConfig, batch: int, parameters: int) -> Work:
     """One training step: query forward, twice that backward, key forward, update, momentum.
 
     Args:
         config: of the encoder.
+        contrast: sizes of projections and queues.
         batch: B.
         parameters: of one network, encoder and heads.
-        projection_size: D.
-        queue_size: K.
 
     Returns:
         Work; at full size and B = 64 about 200 GFLOP (Transformer, LSTM) or 153 (GRU).
     """
-    encoder = encoder_operations(config)
-    query = encoder + head_operations(config, projection_size, levels=1)
-    key = encoder + head_operations(config, projection_size, levels=config.granularity)
+    encoder, D = encoder_operations(config), contrast.projection_size
+    query = encoder + head_operations(config, D, levels=1)
+    key = encoder + head_operations(config, D, levels=config.granularity)
+    queued = (2 * config.granularity + 3) * contrast.queue_size * D  # numbers in the five queues
     # Queues have no gradient, so contrast costs as much backward as forward.
-    contrast = 2 * contrast_operations(config, projection_size, queue_size)
-    queues = (2 * config.granularity + 3) * queue_size * projection_size
+    operations = batch * (3 * query + key + 2 * 2 * queued)
     inputs = 2 * batch * view_floats(config)
-    traffic = FLOAT * (TRAFFIC * parameters + 2 * queues + inputs)
-    return Work(batch * (3 * query + key + contrast), traffic)
+    return Work(operations, FLOAT * (TRAFFIC * parameters + 2 * queued + inputs))
 
 
 def view_floats(config: EncoderConfig) -> int:

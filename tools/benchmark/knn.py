@@ -1,18 +1,15 @@
 """Nearest training clips of each test clip: ours against scikit-learn's brute force."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from moco import EncoderConfig
 from tools.benchmark.floor import FLOAT, knn_work
-from tools.benchmark.measure import measure
-from tools.benchmark.report import Row
-from tools.benchmark.settings import Settings
+from tools.benchmark.measure import Row, measure
+from tools.benchmark.sizes import Sizes
 from tools.benchmark.timing import Side
 from tools.evaluation.neighbours import retrieve
 
@@ -21,23 +18,22 @@ TURNS = 3
 """Turns enough for a work that takes seconds."""
 
 
-def rows(settings: Settings) -> Iterator[Row]:
+def rows(sizes: Sizes) -> Iterator[Row]:
     """Measure the look-up of all test clips at once.
 
     Ours ranks the whole gallery for the mean average precision too; scikit-learn looks up one
     neighbour, on the host whatever the device.
     """
-    settings = replace(settings, repetitions=min(TURNS, settings.repetitions))
-    train, test = settings.knn_clips
-    size = EncoderConfig("Transformer", settings.hidden_size).feature_size
+    train, test = sizes.knn_clips
+    size = sizes.run.encoder.feature_size
     features, labels = random_features(train + test, size)
     beside = FLOAT * (train + test) * size / 2**20
     yield measure(
         "knn, all clips",
-        our_side(features.to(settings.device), labels.to(settings.device), train),
-        plain_side(features.numpy(), train),
-        knn_work(train, test, size),
-        settings,
+        ours=our_side(features.to(sizes.device), labels.to(sizes.device), train),
+        plain=plain_side(features.numpy(), train),
+        least=knn_work(train, test, size),
+        sizes=sizes.at_most(TURNS),
         note=f"{train:,} x {test:,} clips; the features are {beside:,.0f} MiB; plain: "
         "scikit-learn, the nearest clip alone",
     )
@@ -64,8 +60,10 @@ def random_features(clips: int, size: int) -> tuple[Tensor, Tensor]:
 
 def our_side(features: Tensor, labels: Tensor, train: int) -> Side:
     """Neighbours, votes and mean average precision; the first `train` clips are the gallery."""
+    gallery, queries = features.split([train, len(features) - train])
+    known, asked = labels.split([train, len(labels) - train])
     return partial(
-        retrieve, features[:train], labels[:train], features[train:], labels[train:], k=1
+        retrieve, train=gallery, train_labels=known, test=queries, test_labels=asked, k=1
     )
 
 
