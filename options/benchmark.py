@@ -39,7 +39,9 @@ class BenchmarkOptions:
         metavar="WORK",
         help=" | ".join(WORKS) + "".join(f" | {name}: {' '.join(GROUPS[name])}" for name in GROUPS),
     )
-    device: str = option("auto", read=device_name, metavar="NAME", help="auto | cpu | cuda | cuda:N")
+    device: str = option(
+        "auto", read=device_name, metavar="NAME", help="auto | cpu | cuda | cuda:N"
+    )
     quick: bool = option(
         False, help="fewer clips and turns, for a laptop; gpu on a CPU takes a small model too"
     )

@@ -53,18 +53,12 @@ def our_side(batches: PretrainingBatches) -> Side:
 
 
 def plain_side(arrays: SplitArrays, stream: str, sizes: Sizes) -> Side:
-    """One batch of the oracle: draw, cut and lay out each clip alone, then collate."""
-    two_views, random = oracle("augment").two_views, np.random.default_rng(0)
-
-    def _batch() -> list[torch.Tensor]:
-        """Query time, query space, key time, key space, each (batch, tokens, features)."""
-        clips = random.choice(len(arrays.names), sizes.batch, replace=False)
-        made = [two_views(arrays.data[i], int(arrays.num_frames[i]), stream, random) for i in clips]
-        parts = zip(*(query + key for query, key in made), strict=True)
-        stacked = (torch.stack([torch.from_numpy(clip) for clip in part]) for part in parts)
-        return [part.to(sizes.device) for part in stacked]
-
-    return _batch
+    """One batch of the oracle, clip after clip."""
+    feed, random = oracle("feed"), np.random.default_rng(0)
+    clips = feed.PlainClips(arrays.data, arrays.num_frames, stream)
+    return lambda: feed.one_batch(
+        clips, random.choice(len(clips), sizes.batch, replace=False), sizes.device
+    )
 
 
 def data_work(arrays: SplitArrays, batch: int) -> Work:

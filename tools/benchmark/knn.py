@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from tools.benchmark.floor import FLOAT, knn_work
 from tools.benchmark.measure import Row, measure
+from tools.benchmark.plain import oracle
 from tools.benchmark.sizes import Sizes
 from tools.benchmark.timing import Side
 from tools.evaluation.neighbours import retrieve
@@ -31,7 +31,7 @@ def rows(sizes: Sizes) -> Iterator[Row]:
     yield measure(
         "knn, all clips",
         ours=our_side(features.to(sizes.device), labels.to(sizes.device), train),
-        plain=plain_side(features.numpy(), train),
+        plain=plain_side(features, train),
         least=knn_work(train, test, size),
         sizes=sizes.at_most(TURNS),
         note=f"{train:,} x {test:,} clips; the features are {beside:,.0f} MiB; plain: "
@@ -42,12 +42,8 @@ def rows(sizes: Sizes) -> Iterator[Row]:
 def random_features(clips: int, size: int) -> tuple[Tensor, Tensor]:
     """Draw features as a network makes them: not negative, those of a class close together.
 
-    Args:
-        clips: N.
-        size: F.
-
     Returns:
-        (N, F) float32 features and (N,) classes, on the CPU.
+        (clips, size) float32 features and (clips,) classes, on the CPU.
     """
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(CLASSES, (clips,), generator=generator)
@@ -67,12 +63,7 @@ def our_side(features: Tensor, labels: Tensor, train: int) -> Side:
     )
 
 
-def plain_side(features: np.ndarray, train: int) -> Side:
+def plain_side(features: Tensor, train: int) -> Side:
     """The (Q, 1) nearest clips alone."""
-    from sklearn.neighbors import NearestNeighbors  # late: no other work of the benchmark needs it
-
-    def _look_up() -> np.ndarray:
-        search = NearestNeighbors(n_neighbors=1, metric="cosine", algorithm="brute")
-        return search.fit(features[:train]).kneighbors(features[train:], return_distance=False)
-
-    return _look_up
+    nearest, numbers = oracle("neighbours").nearest, features.numpy()
+    return lambda: nearest(numbers[:train], numbers[train:])

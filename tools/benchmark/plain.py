@@ -6,6 +6,7 @@ from typing import Any
 
 from moco import HiCo
 from moco.published import to_published
+from options.pretraining import PretrainingOptions
 
 
 def oracle(name: str) -> ModuleType:
@@ -15,7 +16,7 @@ def oracle(name: str) -> ModuleType:
     implementation that judges the fast one and is never shipped beside it.
 
     Args:
-        name: "augment", "feed", "load", "model", "probe", "step" or "prepare".
+        name: of it, as "step".
 
     Raises:
         FileNotFoundError: the project's tests are not at hand.
@@ -45,3 +46,11 @@ def plain_model(model: HiCo) -> Any:
     )
     plain.load_state_dict(to_published(model))
     return plain
+
+
+def plain_optimizer(model: Any, run: PretrainingOptions) -> Any:
+    """The oracle's optimiser, with the rates of a run."""
+    training = run.training
+    return oracle("step").plain_optimizer(
+        model, training.lr, momentum=training.momentum, weight_decay=training.weight_decay
+    )

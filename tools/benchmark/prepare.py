@@ -1,5 +1,6 @@
 """Raw NTU files to both NTU-60 protocols: one vectorised reading against two joint by joint."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -7,7 +8,6 @@ from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from dataset.protocols import NTU60
@@ -64,7 +64,7 @@ def our_side(raw: Path) -> Side:
 
     def _prepare() -> None:
         with tempfile.TemporaryDirectory(dir=raw.parent) as out:
-            _run("ntu", "--raw", raw, "--out", out, "--workers", 1)
+            _run("ntu", "--raw", raw, "--out", out, "--workers", 1, "--missing", os.devnull)
 
     return _prepare
 
@@ -81,8 +81,6 @@ def plain_side(files: list[Path]) -> Side:
 
     def _prepare() -> None:
         with tempfile.TemporaryDirectory(dir=files[0].parent.parent) as out:
-            for protocol in NTU60.rules:
-                clips = [plain.prepare_clip_plain(path) for path in files]
-                np.save(Path(out, protocol), np.stack(clips))
+            plain.prepare_splits_plain(files, NTU60.rules, Path(out))
 
     return _prepare

@@ -1,6 +1,7 @@
 """The linear probe of 80 epochs: features computed once against features of every epoch."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 
@@ -20,25 +21,23 @@ from tools.evaluation.probe import LinearProbe, train_probe
 CLASSES = 60
 TURNS = 3
 """Turns enough for a work that takes seconds."""
-PLAIN_EPOCHS = 1
-"""Epochs of the plain side that are run; all are alike, so the others are counted, not run."""
 
 
 def rows(sizes: Sizes) -> Iterator[Row]:
     """Measure a whole probe on few clips; both sides are linear in their number."""
     model = HiCo(sizes.run.encoder, sizes.run.contrast).eval()
     training = usual(ClassifierOptions(epochs=sizes.probe_epochs))
-    train, test = (random_arrays(n, CLASSES, seed) for seed, n in enumerate(sizes.probe_clips))
-    plain = plain_side(model, train, test, training, sizes.device)
+    parts = [random_arrays(count, CLASSES, seed) for seed, count in enumerate(sizes.probe_clips)]
+    plain = plain_side(model, parts, training, sizes.device)
+    train, test = sizes.probe_clips
     yield measure(
         "probe, Transformer",
-        ours=our_side(model.to(sizes.device), (train, test), training, sizes.device),
+        ours=our_side(model.to(sizes.device), parts, training, sizes.device),
         plain=plain,
         least=probe_work(model.config, sizes.probe_clips, CLASSES, training.epochs),
         sizes=sizes.at_most(TURNS),
-        plain_per=PLAIN_EPOCHS / training.epochs,
-        note=f"{len(train.names)} + {len(test.names)} clips; plain: {PLAIN_EPOCHS} epoch run, "
-        f"x {training.epochs}",
+        plain_per=1 / training.epochs,  # all are alike, so the others are counted, not run
+        note=f"{train} + {test} clips; plain: 1 epoch run, x {training.epochs}",
     )
 
 
@@ -47,41 +46,30 @@ def our_side(
 ) -> Side:
     """Features of both parts once, then all epochs on them."""
     train, test = (PackedSplit.from_arrays(part, device) for part in parts)
+    size = model.config.feature_size
 
     def _probe() -> LinearProbe:
         features = [extract(model, split, "joint") for split in (train, test)]
-        probe = LinearProbe(
-            model.config.feature_size,
-            CLASSES,
-            training,
-            generator=torch.Generator().manual_seed(0),
-            device=device,
-        )
+        generator = torch.Generator().manual_seed(0)
+        probe = LinearProbe(size, CLASSES, training, generator=generator, device=device)
         return train_probe(probe, features[0], train.labels, features[1], test.labels)
 
     return _probe
 
 
 def plain_side(
-    model: HiCo,
-    train: SplitArrays,
-    test: SplitArrays,
-    training: ClassifierOptions,
-    device: torch.device,
+    model: HiCo, parts: Sequence[SplitArrays], training: ClassifierOptions, device: torch.device
 ) -> Side:
     """One epoch that computes the features of both parts again."""
     plain = oracle("probe")
     network = plain_model(model).encoder_q.eval().to(device)
-    features = [plain.recomputed(network, p.data, p.num_frames, "joint") for p in (train, test)]
-    labels = [torch.from_numpy(part.labels).to(device) for part in (train, test)]
+    plain_parts = [
+        (
+            plain.recomputed(network, part.data, part.num_frames, "joint"),
+            torch.from_numpy(part.labels).to(device),
+        )
+        for part in parts
+    ]
     classifier = torch.nn.Linear(model.config.feature_size, CLASSES).to(device)
     optimizer = torch.optim.SGD(classifier.parameters(), training.lr, training.momentum)
-    batch = training.batch_size
-
-    def _epochs() -> None:
-        for _ in range(PLAIN_EPOCHS):
-            order = torch.randperm(len(labels[0])).tolist()
-            plain.learn(classifier, optimizer, features[0], labels[0], order, batch)
-            plain.score(classifier, features[1], labels[1], batch)
-
-    return _epochs
+    return partial(plain.one_epoch, classifier, optimizer, plain_parts, training.batch_size)

@@ -10,7 +10,7 @@ from moco import HiCo, Views
 from options.pretraining import PretrainingOptions
 from tools.benchmark.floor import SPACE_TOKENS, TIME_TOKENS, Work, step_work
 from tools.benchmark.measure import Row, measure
-from tools.benchmark.plain import oracle, plain_model
+from tools.benchmark.plain import oracle, plain_model, plain_optimizer
 from tools.benchmark.sizes import Sizes
 from tools.benchmark.timing import Side
 from tools.checkpoint import make_optimizer
@@ -57,25 +57,21 @@ def our_side(model: HiCo, query: Views, key: Views, run: PretrainingOptions) -> 
     """Our step, the very one that pre-training takes; recorded already where it will be."""
     device, precision = query.time.device, run.speed.precision
     optimizer = make_optimizer(model, run.training)
-    set_precision(precision, device)
 
     def _losses() -> torch.Tensor:
         return torch.stack([*training_step(model, optimizer, query, key, precision)])
 
     recorder, how = choose_recorder(run.speed.graph, device, resident=True)
-    step = Repeated(_losses, device, recorder, how)
+    side = in_precision(precision, device, Repeated(_losses, device, recorder, how))
     for _ in range(WARM_UP + 1 if recorder is not None else 0):
-        step()
-    return in_precision(precision, device, step)
+        side()
+    return side
 
 
 def plain_side(model: torch.nn.Module, query: Views, key: Views, run: PretrainingOptions) -> Side:
     """The oracle's step in the published order, in float32."""
-    steps, training = oracle("step"), run.training
-    optimizer = steps.plain_optimizer(
-        model, training.lr, momentum=training.momentum, weight_decay=training.weight_decay
-    )
-    step = partial(steps.plain_step, model, optimizer, tuple(query), tuple(key))
+    optimizer = plain_optimizer(model, run)
+    step = partial(oracle("step").plain_step, model, optimizer, tuple(query), tuple(key))
     return in_precision("fp32", query.time.device, step)
 
 

@@ -12,7 +12,7 @@ from dataset.packed import PackedSplit
 from moco import HiCo
 from options.pretraining import PretrainingOptions
 from tools.benchmark.measure import Row, measure
-from tools.benchmark.plain import oracle, plain_model
+from tools.benchmark.plain import oracle, plain_model, plain_optimizer
 from tools.benchmark.recordings import random_arrays
 from tools.benchmark.sizes import Sizes
 from tools.benchmark.step import full_step, in_precision
@@ -29,29 +29,27 @@ def rows(sizes: Sizes) -> Iterator[Row]:
     """Measure steps in a row, from the clips in memory to the losses, as the published run."""
     arrays = random_arrays(sizes.train_clips)
     split = PackedSplit.from_arrays(arrays, sizes.device)
-    works = product(sizes.train_kinds, sizes.train_precisions, sizes.graphs)
-    for run in (sizes.run_of(*work) for work in works):
-        yield _row(run, arrays, split, sizes.at_most(TURNS))
+    for kind, precision, graph in product(sizes.train_kinds, sizes.train_precisions, sizes.graphs):
+        run = sizes.run_of(kind, precision, graph)
+        model = HiCo(run.encoder, run.contrast)
+        plain = plain_model(model).to(sizes.device)
+        row = measure(
+            f"train, {kind}, {precision}{', recorded' if graph == 'auto' else ''}",
+            ours=our_side(model.to(sizes.device), split, run, sizes),
+            plain=plain_side(plain, arrays, run, sizes),
+            least=full_step(model, run),
+            sizes=sizes.at_most(TURNS),
+            ours_per=sizes.train_steps,
+            plain_per=sizes.train_steps,
+            precision=precision,
+        )
+        fed = f"plain: float32, {sizes.workers} workers"
+        yield replace(row, note=f"{fed}; {_whole_run(row.ours_ms, run)}")
 
 
-def _row(run: PretrainingOptions, arrays: SplitArrays, split: PackedSplit, sizes: Sizes) -> Row:
-    model, speed = HiCo(run.encoder, run.contrast), run.speed
-    plain = plain_model(model).to(sizes.device)
-    recorded = ", recorded" if speed.graph == "auto" else ""
-    row = measure(
-        f"train, {run.encoder.kind}, {speed.precision}{recorded}",
-        ours=our_side(model.to(sizes.device), split, run, sizes),
-        plain=plain_side(plain, arrays, run, sizes),
-        least=full_step(model, run),
-        sizes=sizes,
-        ours_per=sizes.train_steps,
-        plain_per=sizes.train_steps,
-        precision=speed.precision,
-    )
-    epochs = run.training.epochs
-    minutes = row.ours_ms / 60e3 * (CLIPS // sizes.batch) * epochs
-    fed = f"plain: float32, {sizes.workers} workers"
-    return replace(row, note=f"{fed}; {epochs} epochs of {CLIPS:,} clips: {minutes:,.0f} min")
+def _whole_run(step_ms: float, run: PretrainingOptions) -> str:
+    epochs, steps = run.training.epochs, CLIPS // run.training.batch_size
+    return f"{epochs} epochs of {CLIPS:,} clips: {step_ms / 60e3 * steps * epochs:,.0f} min"
 
 
 def our_side(model: HiCo, split: PackedSplit, run: PretrainingOptions, sizes: Sizes) -> Side:
@@ -75,18 +73,14 @@ def plain_side(
     model: torch.nn.Module, arrays: SplitArrays, run: PretrainingOptions, sizes: Sizes
 ) -> Side:
     """As many steps of the oracle, its batches made by workers meanwhile."""
-    feed, steps, training = oracle("feed"), oracle("step"), run.training
+    feed, plain_step = oracle("feed"), oracle("step").plain_step
     clips = feed.PlainClips(arrays.data, arrays.num_frames, run.data.stream)
-    batches = feed.batches_for_ever(
-        clips, batch_size=sizes.batch, workers=sizes.workers, device=sizes.device
-    )
-    optimizer = steps.plain_optimizer(
-        model, training.lr, momentum=training.momentum, weight_decay=training.weight_decay
-    )
+    batches = feed.batches_for_ever(clips, sizes.batch, sizes.workers, sizes.device)
+    optimizer = plain_optimizer(model, run)
 
     def _steps() -> None:
         for _ in range(sizes.train_steps):
             query, key = next(batches)
-            steps.plain_step(model, optimizer, query, key)
+            plain_step(model, optimizer, query, key)
 
     return in_precision("fp32", sizes.device, _steps)
