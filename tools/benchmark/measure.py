@@ -8,6 +8,7 @@ from tools.benchmark.memory import peak_memory
 from tools.benchmark.report import milliseconds
 from tools.benchmark.sizes import Sizes
 from tools.benchmark.timing import Side, interleave
+from tools.runtime import set_precision
 
 
 @dataclass(frozen=True)
@@ -67,17 +68,11 @@ def measure(
 ) -> Row:
     """Warm both sides up, then time them in turns, and the machine's own rates with them.
 
-    Args:
-        work: name of the row.
-        ours: our side; its first call is where memory is read.
-        plain: the oracle's.
-        least: what one unit of work cannot avoid.
-        sizes: device and turns.
-        ours_per: units of work that one call of ours does.
-        plain_per: likewise of the oracle; below 1 where it does a part.
-        precision: of the floor's products.
-        note: to the reader.
+    A call of ours does `ours_per` units of the `least` work, one of the oracle's `plain_per`, below
+    1 where it does a part. Ours and the floor have the `precision`, the oracle's side float32.
     """
+    ours = _in_precision(precision, sizes, ours)
+    plain = _in_precision("fp32", sizes, plain)
     memory = peak_memory(ours, sizes.device)
     plain()
     # Only now: its operands are no part of the memory of ours.
@@ -96,3 +91,11 @@ def measure(
         precision=precision,
         note=note,
     )
+
+
+def _in_precision(precision: str, sizes: Sizes, side: Side) -> Side:
+    def _side() -> object:
+        set_precision(precision, sizes.device)
+        return side()
+
+    return _side

@@ -55,31 +55,26 @@ def random_views(run: PretrainingOptions, device: torch.device) -> Views:
 
 def our_side(model: HiCo, query: Views, key: Views, run: PretrainingOptions) -> Side:
     """Our step, the very one that pre-training takes; recorded already where it will be."""
-    device, precision = query.time.device, run.speed.precision
-    optimizer = make_optimizer(model, run.training)
+    device, training, speed = query.time.device, run.training, run.speed
+    optimizer = make_optimizer(
+        model,
+        learning_rate=training.lr,
+        momentum=training.momentum,
+        weight_decay=training.weight_decay,
+    )
 
     def _losses() -> torch.Tensor:
-        return torch.stack([*training_step(model, optimizer, query, key, precision)])
+        return torch.stack([*training_step(model, optimizer, query, key, speed.precision)])
 
-    recorder, how = choose_recorder(run.speed.graph, device, resident=True)
-    side = in_precision(precision, device, Repeated(_losses, device, recorder, how))
+    recorder, how = choose_recorder(speed.graph, device, resident=True)
+    step = Repeated(_losses, device, recorder, how)
+    set_precision(speed.precision, device)
     for _ in range(WARM_UP + 1 if recorder is not None else 0):
-        side()
-    return side
+        step()
+    return step
 
 
 def plain_side(model: torch.nn.Module, query: Views, key: Views, run: PretrainingOptions) -> Side:
-    """The oracle's step in the published order, in float32."""
+    """The oracle's step in the published order."""
     optimizer = plain_optimizer(model, run)
-    step = partial(oracle("step").plain_step, model, optimizer, tuple(query), tuple(key))
-    return in_precision("fp32", query.time.device, step)
-
-
-def in_precision(precision: str, device: torch.device, side: Side) -> Side:
-    """A side with the rounding of its products chosen before each call."""
-
-    def _side() -> object:
-        set_precision(precision, device)
-        return side()
-
-    return _side
+    return partial(oracle("step").plain_step, model, optimizer, tuple(query), tuple(key))

@@ -15,7 +15,7 @@ from tools.benchmark.measure import Row, measure
 from tools.benchmark.plain import oracle, plain_model, plain_optimizer
 from tools.benchmark.recordings import random_arrays
 from tools.benchmark.sizes import Sizes
-from tools.benchmark.step import full_step, in_precision
+from tools.benchmark.step import full_step
 from tools.benchmark.timing import Side
 from tools.training.trainer import Trainer
 
@@ -66,7 +66,7 @@ def our_side(model: HiCo, split: PackedSplit, run: PretrainingOptions, sizes: Si
             batches.seek(place)
             trainer.steps()
 
-    return in_precision(run.speed.precision, sizes.device, _steps)
+    return _steps
 
 
 def plain_side(
@@ -83,4 +83,4 @@ def plain_side(
             query, key = next(batches)
             plain_step(model, optimizer, query, key)
 
-    return in_precision("fp32", sizes.device, _steps)
+    return _steps
