@@ -14,8 +14,8 @@ WORKS = {
     "load": "tools.benchmark.load:rows",
     "probe": "tools.benchmark.probe:rows",
     "knn": "tools.benchmark.knn:rows",
-    "tests": "tools.benchmark.cuda_tests:verdicts",
-    "candidates": "tools.benchmark.candidates:trials",
+    "tests": "tools.benchmark.gpu:tests",
+    "candidates": "tools.benchmark.gpu:trials",
 }
 """The "module:function" of each work, from Sizes to lines of a table; a new one is a file and a
 row."""

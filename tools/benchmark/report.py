@@ -71,7 +71,7 @@ def save(path: Path, device: torch.device, lines: Sequence[Line]) -> None:
     """Write the machine and a list of each kind of line as JSON, whole or not at all."""
     content: dict[str, Any] = {"machine": machine(device)}
     for line in lines:
-        derived = {n: getattr(line, n) for n in ("ratio", "floors") if hasattr(line, n)}
+        derived = {n: getattr(line, n) for n in ("ratio", "floors", "faster") if hasattr(line, n)}
         content.setdefault(line.table, []).append(asdict(line) | derived)
     write_whole(path, lambda file: file.write(json.dumps(content, indent=2).encode()))
 

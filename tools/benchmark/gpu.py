@@ -1,0 +1,149 @@
+"""What a GPU decides: whether it computes what a CPU does, and which candidates it is faster with."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from tools.benchmark.candidates.all import CANDIDATES
+from tools.benchmark.candidates.case import Candidate, Case, Compute
+from tools.benchmark.report import milliseconds
+from tools.benchmark.sizes import Sizes
+from tools.benchmark.timing import Side, interleave
+from tools.runtime import set_precision
+from tools.training.recorded import WARM_UP, Repeated, choose_recorder
+
+TESTS = "tests/test_cuda.py"
+MOST_S = 240
+"""Seconds that the tests may take."""
+WIN = 1.05
+"""How many times as fast a candidate must be to move into the product."""
+REPLAYS = 20
+"""Replays of a recording in a turn, so that the wait at its end does not count."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a test run ended with."""
+
+    table: ClassVar[str] = "tests"
+
+    tests: str
+    last_line: str
+
+    def __str__(self) -> str:
+        return f"{self.tests}: {self.last_line}"
+
+    def cells(self) -> dict[str, str]:
+        """The text by heading."""
+        return {"tests": self.tests, "last line": self.last_line}
+
+
+def tests(sizes: Sizes) -> Iterator[Verdict]:
+    """Compare CUDA with the CPU in a process of its own, which leaves none of its memory behind."""
+    command = [sys.executable, "-m", "pytest", "-q", TESTS]
+    root = Path(__file__).parents[2]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=MOST_S)
+        said = done.stdout.strip() or done.stderr.strip() or f"exit status {done.returncode}"
+    except subprocess.TimeoutExpired:
+        said = f"not finished after {MOST_S} s"
+    yield Verdict(TESTS, said.splitlines()[-1])
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate beside the product, timed in the same turns."""
+
+    table: ClassVar[str] = "candidates"
+
+    candidate: str
+    kind: str  # of encoder
+    precision: str
+    product_ms: float
+    candidate_ms: float
+    note: str = ""  # how they ran, or why the candidate did not
+
+    @property
+    def ratio(self) -> float:
+        """How many times the product takes as long as the candidate."""
+        return self.product_ms / self.candidate_ms
+
+    @property
+    def faster(self) -> str:
+        """Who wins by more than five per cent."""
+        if self.ratio > WIN:
+            return "candidate"
+        return "product" if self.ratio < 1 / WIN else "neither"
+
+    def __str__(self) -> str:
+        return f"{self.candidate}, {self.kind}, {self.precision}: ratio {self.ratio:.2f}"
+
+    def cells(self) -> dict[str, str]:
+        """The text by heading."""
+        return {
+            "candidate": self.candidate,
+            "encoder": self.kind,
+            "precision": self.precision,
+            "product ms": milliseconds(self.product_ms),
+            "candidate ms": milliseconds(self.candidate_ms),
+            "ratio": f"{self.ratio:.2f}",
+            "faster": self.faster,
+            "note": self.note,
+        }
+
+
+def trials(sizes: Sizes) -> Iterator[Trial]:
+    """Time every candidate of each encoder and precision, forward and backward, with dropout.
+
+    On a GPU both sides are recorded, as the training step is.
+    """
+    compiler = "inductor" if sizes.compile else None
+    seen = set()
+    for kind, precision in product(sizes.kinds, sizes.precisions):
+        set_precision(precision, sizes.device)
+        case = Case(sizes.run_of(kind, precision), sizes.device, compiler=compiler)
+        for make in CANDIDATES:
+            for one in make(case):
+                # The others do not depend on the kind of encoder.
+                if one.every_kind or (one.name, precision) not in seen:
+                    seen.add((one.name, precision))
+                    yield _trial(one, case, sizes)
+
+
+def _trial(one: Candidate, case: Case, sizes: Sizes) -> Trial:
+    kind, precision = case.run.encoder.kind, case.run.speed.precision
+    try:
+        product_side, _ = side(one.product, sizes.device)
+        candidate_side, how = side(one.candidate, sizes.device)
+    except (RuntimeError, NotImplementedError) as error:  # a form that this PyTorch does not have
+        how = f"failed: {' '.join(str(error).split())[:80]}"
+        return Trial(
+            one.name, kind, precision, product_ms=float("nan"), candidate_ms=float("nan"), note=how
+        )
+    sides = {"product": product_side, "candidate": candidate_side}
+    times = interleave(sides, sizes.device, sizes.repetitions, clock=sizes.clock)
+    calls = REPLAYS if sizes.device.type == "cuda" else 1
+    product_ms, candidate_ms = (1e3 * times[name] / calls for name in sides)
+    return Trial(one.name, kind, precision, product_ms, candidate_ms, note=how)
+
+
+def side(compute: Compute, device: torch.device) -> tuple[Side, str]:
+    """Run a computation until it is recorded, where it will be; say how it runs then."""
+    recorder, how = choose_recorder("auto", device, resident=True)
+    repeated = Repeated(compute, device, recorder, how)
+    for _ in range(WARM_UP + 1):
+        repeated()
+    if recorder is None:
+        return repeated, repeated.how
+
+    def _replays() -> None:
+        for _ in range(REPLAYS):
+            repeated()
+
+    return _replays, repeated.how
