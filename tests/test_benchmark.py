@@ -168,7 +168,7 @@ def test_both_sides_of_the_step_start_from_one_state_and_lose_alike():
 
 def test_both_sides_of_the_step_end_in_one_state():
     run, model, other, query, key = both("GRU")
-    sides = step.our_side(model, query, key, run), step.plain_side(other, query, key, run)
+    sides = step.our_side(model, query, key, run), step.plain_side(other, query, key)
     for _ in range(3):
         for side in sides:
             side()

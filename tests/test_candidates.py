@@ -13,7 +13,7 @@ from options.pretraining import PretrainingOptions
 from tests.test_benchmark import CPU, TINY, Clock
 from tools.benchmark import __main__ as command
 from tools.benchmark import gpu
-from tools.benchmark.candidates.all import CANDIDATES
+from tools.benchmark.candidates import CANDIDATES
 from tools.benchmark.candidates.case import Candidate, Case
 
 
@@ -100,11 +100,31 @@ def test_a_candidate_that_this_pytorch_does_not_have_stops_no_other(monkeypatch)
     one = Candidate("a", lambda: (torch.zeros(1),), missing)
     monkeypatch.setattr(gpu, "CANDIDATES", [lambda case: [one, one._replace(name="b")]])
     first, second = gpu.trials(replace(TINY, kinds=("GRU",), precisions=("fp32",)))
-    assert (first.note, first.faster, second.candidate) == (
-        "failed: no such kernel",
-        "neither",
-        "b",
-    )
+    assert (first.what, first.result) == ("a, GRU, fp32", "failed: no such kernel")
+    assert second.what == "b, GRU, fp32"
+
+
+@pytest.mark.parametrize(
+    ("out", "err", "result"),
+    [
+        ("..F\n1 failed in 9 s\n", "", "1 failed in 9 s"),
+        ("", "No module named pytest", "No module named pytest"),
+    ],
+)
+def test_the_last_line_of_the_cuda_tests_is_told(monkeypatch, out, err, result):
+    done = subprocess.CompletedProcess([], 1, out, err)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    (remark,) = gpu.tests(TINY)
+    assert str(remark) == f"tests/test_cuda.py: {result}"
+
+
+def test_cuda_tests_that_do_not_end_are_told(monkeypatch):
+    def run(words, timeout, **_):
+        raise subprocess.TimeoutExpired(words, timeout)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    (remark,) = gpu.tests(TINY)
+    assert remark.result == "not finished after 240 s"
 
 
 def test_gpu_rehearses_on_a_cpu(tmp_path, monkeypatch, capsys):
@@ -116,7 +136,7 @@ def test_gpu_rehearses_on_a_cpu(tmp_path, monkeypatch, capsys):
     command.main(["gpu", "--quick", "--device", "cpu", "--json", str(tmp_path / "b.json")])
     printed = capsys.readouterr().out
     stored = json.loads((tmp_path / "b.json").read_text())
-    assert stored["tests"] == [{"tests": "tests/test_cuda.py", "last_line": "25 skipped in 3 s"}]
+    assert stored["remarks"] == [{"what": "tests/test_cuda.py", "result": "25 skipped in 3 s"}]
     assert [row["work"] for row in stored["rows"]] == [
         "step, GRU, fp32",
         "step, GRU, bf16",

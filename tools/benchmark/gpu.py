@@ -1,16 +1,16 @@
-"""What a GPU decides: whether it computes what a CPU does, and which candidates it is faster with."""
+"""What a GPU decides: whether it computes as a CPU does, and with which candidates it is faster."""
 
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import ClassVar
 
 import torch
 
-from tools.benchmark.candidates.all import CANDIDATES
+from tools.benchmark.candidates import CANDIDATES
 from tools.benchmark.candidates.case import Candidate, Case, Compute
 from tools.benchmark.report import milliseconds
 from tools.benchmark.sizes import Sizes
@@ -28,32 +28,32 @@ REPLAYS = 20
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a test run ended with."""
+class Remark:
+    """What something that has no time ended with."""
 
-    table: ClassVar[str] = "tests"
+    table: ClassVar[str] = "remarks"
 
-    tests: str
-    last_line: str
+    what: str
+    result: str
 
     def __str__(self) -> str:
-        return f"{self.tests}: {self.last_line}"
+        return f"{self.what}: {self.result}"
 
     def cells(self) -> dict[str, str]:
         """The text by heading."""
-        return {"tests": self.tests, "last line": self.last_line}
+        return asdict(self)
 
 
-def tests(sizes: Sizes) -> Iterator[Verdict]:
+def tests(_: Sizes) -> Iterator[Remark]:
     """Compare CUDA with the CPU in a process of its own, which leaves none of its memory behind."""
-    command = [sys.executable, "-m", "pytest", "-q", TESTS]
+    command = [sys.executable, "-m", "pytest", TESTS]
     root = Path(__file__).parents[2]
     try:
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=MOST_S)
         said = done.stdout.strip() or done.stderr.strip() or f"exit status {done.returncode}"
     except subprocess.TimeoutExpired:
         said = f"not finished after {MOST_S} s"
-    yield Verdict(TESTS, said.splitlines()[-1])
+    yield Remark(TESTS, said.splitlines()[-1])
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,6 @@ class Trial:
     precision: str
     product_ms: float
     candidate_ms: float
-    note: str = ""  # how they ran, or why the candidate did not
 
     @property
     def ratio(self) -> float:
@@ -94,56 +93,49 @@ class Trial:
             "candidate ms": milliseconds(self.candidate_ms),
             "ratio": f"{self.ratio:.2f}",
             "faster": self.faster,
-            "note": self.note,
         }
 
 
-def trials(sizes: Sizes) -> Iterator[Trial]:
+def trials(sizes: Sizes) -> Iterator[Trial | Remark]:
     """Time every candidate of each encoder and precision, forward and backward, with dropout.
 
-    On a GPU both sides are recorded, as the training step is.
+    On a GPU both sides are recorded, as the training step is. What does not depend on the encoder
+    is timed once for each precision.
     """
-    compiler = "inductor" if sizes.compile else None
-    seen = set()
+    done = set()
     for kind, precision in product(sizes.kinds, sizes.precisions):
         set_precision(precision, sizes.device)
+        compiler = "inductor" if sizes.compile else None
         case = Case(sizes.run_of(kind, precision), sizes.device, compiler=compiler)
-        for make in CANDIDATES:
-            for one in make(case):
-                # The others do not depend on the kind of encoder.
-                if one.every_kind or (one.name, precision) not in seen:
-                    seen.add((one.name, precision))
-                    yield _trial(one, case, sizes)
+        for one in (one for make in CANDIDATES for one in make(case)):
+            if one.every_kind or (one.name, precision) not in done:
+                done.add((one.name, precision))
+                yield _trial(one, kind, precision, sizes)
 
 
-def _trial(one: Candidate, case: Case, sizes: Sizes) -> Trial:
-    kind, precision = case.run.encoder.kind, case.run.speed.precision
+def _trial(one: Candidate, kind: str, precision: str, sizes: Sizes) -> Trial | Remark:
     try:
-        product_side, _ = side(one.product, sizes.device)
-        candidate_side, how = side(one.candidate, sizes.device)
+        sides = {way: side(getattr(one, way), sizes.device) for way in ("product", "candidate")}
     except (RuntimeError, NotImplementedError) as error:  # a form that this PyTorch does not have
-        how = f"failed: {' '.join(str(error).split())[:80]}"
-        return Trial(
-            one.name, kind, precision, product_ms=float("nan"), candidate_ms=float("nan"), note=how
-        )
-    sides = {"product": product_side, "candidate": candidate_side}
+        reason = " ".join(str(error).split())[:80]
+        return Remark(f"{one.name}, {kind}, {precision}", f"failed: {reason}")
     times = interleave(sides, sizes.device, sizes.repetitions, clock=sizes.clock)
     calls = REPLAYS if sizes.device.type == "cuda" else 1
-    product_ms, candidate_ms = (1e3 * times[name] / calls for name in sides)
-    return Trial(one.name, kind, precision, product_ms, candidate_ms, note=how)
+    product_ms, candidate_ms = (1e3 * times[way] / calls for way in sides)
+    return Trial(one.name, kind, precision, product_ms, candidate_ms)
 
 
-def side(compute: Compute, device: torch.device) -> tuple[Side, str]:
-    """Run a computation until it is recorded, where it will be; say how it runs then."""
+def side(compute: Compute, device: torch.device) -> Side:
+    """Run a computation until it is recorded, where it will be, and return what runs it again."""
     recorder, how = choose_recorder("auto", device, resident=True)
     repeated = Repeated(compute, device, recorder, how)
     for _ in range(WARM_UP + 1):
         repeated()
     if recorder is None:
-        return repeated, repeated.how
+        return repeated
 
     def _replays() -> None:
         for _ in range(REPLAYS):
             repeated()
 
-    return _replays, repeated.how
+    return _replays

@@ -56,11 +56,8 @@ def random_features(clips: int, size: int) -> tuple[Tensor, Tensor]:
 
 def our_side(features: Tensor, labels: Tensor, train: int) -> Side:
     """Neighbours, votes and mean average precision; the first `train` clips are the gallery."""
-    gallery, queries = features.split([train, len(features) - train])
-    known, asked = labels.split([train, len(labels) - train])
-    return partial(
-        retrieve, train=gallery, train_labels=known, test=queries, test_labels=asked, k=1
-    )
+    gallery = features[:train], labels[:train]
+    return partial(retrieve, *gallery, test=features[train:], test_labels=labels[train:], k=1)
 
 
 def plain_side(features: Tensor, train: int) -> Side:

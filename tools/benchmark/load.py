@@ -32,7 +32,9 @@ def rows(sizes: Sizes) -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="hico-benchmark-") as folder:
         arrays = stored_arrays(Path(folder), clips)
         table = PackedSplit.from_arrays(arrays, sizes.device).frames
-        size = table_bytes(table) * LARGEST / clips / 2**30
+        on_cpu = table.device.type == "cpu"  # where room that was not used takes no memory
+        stored = table.nbytes if on_cpu else table.untyped_storage().nbytes()
+        size = stored * LARGEST / clips / 2**30
         yield measure(
             "load, a clip",
             ours=partial(our_load, arrays, sizes.device),
@@ -63,11 +65,6 @@ def stored_arrays(folder: Path, clips: int) -> SplitArrays:
         labels=np.resize(pool.labels, clips),
         names=[f"random{i:06d}" for i in range(clips)],
     )
-
-
-def table_bytes(table: Tensor) -> int:
-    """Memory that a table takes; on a CPU, where room that was not used is none, of its rows."""
-    return table.nbytes if table.device.type == "cpu" else table.untyped_storage().nbytes()
 
 
 def our_load(arrays: SplitArrays, device: torch.device) -> PackedSplit:

@@ -6,17 +6,13 @@ from typing import Any
 
 from moco import HiCo
 from moco.published import to_published
-from options.pretraining import PretrainingOptions
 
 
 def oracle(name: str) -> ModuleType:
-    """Import one module of tests/oracles.
+    """Import one module of tests/oracles by its name.
 
-    It comes late and by name because the plain side is the tests' oracle: a second, slow
-    implementation that judges the fast one and is never shipped beside it.
-
-    Args:
-        name: of it, as "step".
+    It comes late because the plain side is the tests' oracle: a second, slow implementation that
+    judges the fast one and is never shipped beside it.
 
     Raises:
         FileNotFoundError: the project's tests are not at hand.
@@ -46,11 +42,3 @@ def plain_model(model: HiCo) -> Any:
     )
     plain.load_state_dict(to_published(model))
     return plain
-
-
-def plain_optimizer(model: Any, run: PretrainingOptions) -> Any:
-    """The oracle's optimiser, with the rates of a run."""
-    training = run.training
-    return oracle("step").plain_optimizer(
-        model, training.lr, momentum=training.momentum, weight_decay=training.weight_decay
-    )

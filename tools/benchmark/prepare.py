@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from tools.benchmark.floor import FLOAT, Work
 from tools.benchmark.measure import Row, measure
 from tools.benchmark.plain import oracle
 from tools.benchmark.sizes import Sizes
-from tools.benchmark.timing import Side
 from tools.prepare.__main__ import main as prepare
 
 TAKES = 3
@@ -40,8 +40,8 @@ def _row(raw: Path, performers: int, sizes: Sizes) -> Row:
     some = files[:: max(1, len(files) // sizes.plain_files)][: sizes.plain_files]
     return measure(
         f"prepare, a file of {len(files)}",
-        ours=our_side(raw),
-        plain=plain_side(some),
+        ours=partial(our_preparation, raw),
+        plain=partial(plain_preparation, some),
         least=prepare_work(files),
         sizes=replace(sizes, device=torch.device("cpu")),  # whatever trains
         ours_per=len(files),
@@ -59,14 +59,10 @@ def prepare_work(files: list[Path]) -> Work:
     return Work(0, text + len(NTU60.rules) * CLIP_BYTES)
 
 
-def our_side(raw: Path) -> Side:
+def our_preparation(raw: Path) -> None:
     """The very command, and its arrays thrown away."""
-
-    def _prepare() -> None:
-        with tempfile.TemporaryDirectory(dir=raw.parent) as out:
-            _run("ntu", "--raw", raw, "--out", out, "--workers", 1, "--missing", os.devnull)
-
-    return _prepare
+    with tempfile.TemporaryDirectory(dir=raw.parent) as out:
+        _run("ntu", "--raw", raw, "--out", out, "--workers", 1, "--missing", os.devnull)
 
 
 def _run(*words: object) -> None:
@@ -75,12 +71,7 @@ def _run(*words: object) -> None:
         prepare([str(word) for word in words])
 
 
-def plain_side(files: list[Path]) -> Side:
+def plain_preparation(files: list[Path]) -> None:
     """Each protocol parses all its files again and holds its split in memory, as published."""
-    plain = oracle("prepare")
-
-    def _prepare() -> None:
-        with tempfile.TemporaryDirectory(dir=files[0].parent.parent) as out:
-            plain.prepare_splits_plain(files, NTU60.rules, Path(out))
-
-    return _prepare
+    with tempfile.TemporaryDirectory(dir=files[0].parent.parent) as out:
+        oracle("prepare").prepare_splits_plain(files, NTU60.rules, Path(out))

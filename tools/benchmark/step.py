@@ -10,7 +10,7 @@ from moco import HiCo, Views
 from options.pretraining import PretrainingOptions
 from tools.benchmark.floor import SPACE_TOKENS, TIME_TOKENS, Work, step_work
 from tools.benchmark.measure import Row, measure
-from tools.benchmark.plain import oracle, plain_model, plain_optimizer
+from tools.benchmark.plain import oracle, plain_model
 from tools.benchmark.sizes import Sizes
 from tools.benchmark.timing import Side
 from tools.checkpoint import make_optimizer
@@ -32,7 +32,7 @@ def rows(sizes: Sizes) -> Iterator[Row]:
         yield measure(
             f"step, {kind}, {precision}{', recorded' if graph == 'auto' else ''}",
             ours=our_side(model.to(sizes.device), query, key, run),
-            plain=plain_side(plain, query, key, run),
+            plain=plain_side(plain, query, key),
             least=full_step(model, run),
             sizes=sizes,
             precision=precision,
@@ -74,7 +74,9 @@ def our_side(model: HiCo, query: Views, key: Views, run: PretrainingOptions) -> 
     return step
 
 
-def plain_side(model: torch.nn.Module, query: Views, key: Views, run: PretrainingOptions) -> Side:
-    """The oracle's step in the published order."""
-    optimizer = plain_optimizer(model, run)
-    return partial(oracle("step").plain_step, model, optimizer, tuple(query), tuple(key))
+def plain_side(model: torch.nn.Module, query: Views, key: Views) -> Side:
+    """The oracle's step in the published order, at the published rates."""
+    steps = oracle("step")
+    return partial(
+        steps.plain_step, model, steps.plain_optimizer(model), query=tuple(query), key=tuple(key)
+    )

@@ -12,7 +12,7 @@ from dataset.packed import PackedSplit
 from moco import HiCo
 from options.pretraining import PretrainingOptions
 from tools.benchmark.measure import Row, measure
-from tools.benchmark.plain import oracle, plain_model, plain_optimizer
+from tools.benchmark.plain import oracle, plain_model
 from tools.benchmark.recordings import random_arrays
 from tools.benchmark.sizes import Sizes
 from tools.benchmark.step import full_step
@@ -43,13 +43,9 @@ def rows(sizes: Sizes) -> Iterator[Row]:
             plain_per=sizes.train_steps,
             precision=precision,
         )
-        fed = f"plain: float32, {sizes.workers} workers"
-        yield replace(row, note=f"{fed}; {_whole_run(row.ours_ms, run)}")
-
-
-def _whole_run(step_ms: float, run: PretrainingOptions) -> str:
-    epochs, steps = run.training.epochs, CLIPS // run.training.batch_size
-    return f"{epochs} epochs of {CLIPS:,} clips: {step_ms / 60e3 * steps * epochs:,.0f} min"
+        epochs, minutes = run.training.epochs, row.ours_ms / 60e3 * (CLIPS // sizes.batch)
+        whole = f"{epochs} epochs of {CLIPS:,} clips: {minutes * epochs:,.0f} min"
+        yield replace(row, note=f"plain: float32, {sizes.workers} workers; {whole}")
 
 
 def our_side(model: HiCo, split: PackedSplit, run: PretrainingOptions, sizes: Sizes) -> Side:
@@ -73,14 +69,14 @@ def plain_side(
     model: torch.nn.Module, arrays: SplitArrays, run: PretrainingOptions, sizes: Sizes
 ) -> Side:
     """As many steps of the oracle, its batches made by workers meanwhile."""
-    feed, plain_step = oracle("feed"), oracle("step").plain_step
+    feed, steps = oracle("feed"), oracle("step")
     clips = feed.PlainClips(arrays.data, arrays.num_frames, run.data.stream)
     batches = feed.batches_for_ever(clips, sizes.batch, sizes.workers, sizes.device)
-    optimizer = plain_optimizer(model, run)
+    optimizer = steps.plain_optimizer(model)
 
     def _steps() -> None:
         for _ in range(sizes.train_steps):
             query, key = next(batches)
-            plain_step(model, optimizer, query, key)
+            steps.plain_step(model, optimizer, query, key)
 
     return _steps

@@ -133,7 +133,7 @@ def contrast(
 
 
 def queues_batched(case: Case) -> Iterator[Candidate]:
-    """The contrast and the queues: with a copy of them for backward, as the product, and without."""
+    """The contrast and the queues, with a copy of them for backward, as the product, or without."""
     yield Candidate("contrast: batched", _product(case), _batched(case, late=False))
     yield Candidate("contrast: batched, enqueued late", _product(case), _batched(case, late=True))
 
