@@ -9,7 +9,7 @@ from dataset.arrays import load_arrays
 from dataset.batches import PretrainingBatches
 from dataset.packed import PackedSplit
 from dataset.protocols import split_folder
-from moco import EncoderConfig, HiCo, Views
+from moco import ContrastConfig, HiCo, Views, encoder_config
 from moco.heads import LEVELS, Levels
 from moco.loss import compare
 from tests.test_pretraining import arguments, losses
@@ -50,8 +50,8 @@ def packed(data, device, part="train"):
 def made(kind, layers=1):
     """A model on the CPU, without dropout, and two views."""
     torch.manual_seed(0)
-    config = EncoderConfig(kind, hidden_size=32, num_layers=layers, dropout=0.0)
-    model = HiCo(config, projection_size=16, queue_size=32)
+    config = encoder_config(kind, hidden_size=32, num_layers=layers, dropout=0.0)
+    model = HiCo(config, ContrastConfig(projection_size=16, queue_size=32))
     views = [Views(torch.randn(8, 64, 150), torch.randn(8, 50, 192)) for _ in range(2)]
     return model, views
 
@@ -64,10 +64,10 @@ def answers(model, views):
     """Features, logits, losses and gradients, on the CPU."""
     query, key = views
     queues = Levels(*(model.queues[level].keys for level in LEVELS))
-    logits = compare(model.query(query), model.key(key), queues, model.temperature)
+    logits = compare(model.query(query), model.key(key), queues, model.contrast.temperature)
     found, _ = model(query, key)
     found.total.backward()
-    tensors = {"features": model.features(query)}
+    tensors = {"features": model.encoder(query).instance}
     tensors |= {f"logits {level}": torch.cat(getattr(logits, level), dim=1) for level in LEVELS}
     tensors |= {f"loss {name}": value for name, value in found._asdict().items()}
     tensors |= {f"gradient of {n}": p.grad for n, p in model.query.named_parameters()}

@@ -18,7 +18,7 @@ from dataset.arrays import load_arrays
 from dataset.batches import PretrainingBatches
 from dataset.packed import PackedSplit
 from dataset.protocols import split_folder
-from moco import EncoderConfig, HiCo, Views
+from moco import ContrastConfig, HiCo, Views, encoder_config
 from tests.elsewhere import AWAY, elsewhere, on_the_host, recorded
 from tests.test_pretraining import arguments, losses
 from tests.tiny import write_checkpoint, write_dataset
@@ -44,8 +44,8 @@ def train(kind, layers, precision, device):
     """Losses of the last of five small steps, of which the last two count as recorded."""
     torch.manual_seed(0)
     sizes = {"hidden_size": 8, "num_heads": 2, "num_layers": layers, "granularity": 3}
-    config = EncoderConfig(kind, **sizes, dropout=0.0)
-    model = HiCo(config, projection_size=4, queue_size=16)
+    config = encoder_config(kind, **sizes, dropout=0.0)
+    model = HiCo(config, ContrastConfig(projection_size=4, queue_size=16))
     views = [Views(torch.randn(4, 9, 150), torch.randn(4, 8, 192)) for _ in range(2)]
     with elsewhere() as mode:
         model = model.to(device)

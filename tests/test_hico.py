@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import normalize
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from moco import EncoderConfig, HiCo, Levels, Views
+from moco import ContrastConfig, HiCo, Levels, Views, encoder_config
 from moco.heads import LEVELS
 from moco.loss import compare, hierarchical_contrast, info_nce, similarities
 from moco.momentum import frozen_copy, move_towards
@@ -72,7 +72,7 @@ def test_instance_accuracy_counts_keys_nearer_than_the_whole_queue():
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    return HiCo(EncoderConfig(hidden_size=8), projection_size=4, queue_size=16)
+    return HiCo(encoder_config(hidden_size=8), ContrastConfig(projection_size=4, queue_size=16))
 
 
 def views(count=4):
@@ -125,7 +125,7 @@ def test_clip_keys_enter_clip_by_clip_level_within_clip(model):
 @pytest.mark.parametrize(("wrap", "refreshed"), [("published", 16), ("full", 64)])
 def test_queue_wrap_decides_how_much_of_the_clip_queue_is_refreshed(wrap, refreshed):
     model = HiCo(
-        EncoderConfig(hidden_size=8), projection_size=4, queue_size=16, queue_wrap=wrap
+        encoder_config(hidden_size=8), ContrastConfig(projection_size=4, queue_size=16, queue_wrap=wrap)
     ).eval()
     before = model.queues["clip"].keys.clone()
     for _ in range(8):
@@ -172,13 +172,13 @@ def test_momentum_one_leaves_the_key_network_where_it_is(model):
 )
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        HiCo(EncoderConfig(hidden_size=8), **options)
+        HiCo(encoder_config(hidden_size=8), **options)
 
 
 @pytest.mark.parametrize("kind", ["GRU", "LSTM", "Transformer"])
 def test_projections_logits_and_losses_stay_in_float32_under_autocast(kind):
     torch.manual_seed(0)
-    model = HiCo(EncoderConfig(kind=kind, hidden_size=8), projection_size=4, queue_size=16)
+    model = HiCo(encoder_config(kind=kind, hidden_size=8), ContrastConfig(projection_size=4, queue_size=16))
     with torch.autocast("cpu", torch.bfloat16):
         losses, keys = model(views(), views())
     assert {key.dtype for key in keys} == {torch.float32}
@@ -202,7 +202,7 @@ class NoHostReads(TorchDispatchMode):
 @pytest.mark.parametrize("kind", ["GRU", "LSTM", "Transformer"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_nothing_in_a_step_waits_for_the_host(kind, precision):
-    model = HiCo(EncoderConfig(kind=kind, hidden_size=8), projection_size=4, queue_size=16)
+    model = HiCo(encoder_config(kind=kind, hidden_size=8), ContrastConfig(projection_size=4, queue_size=16))
     optimizer = make_optimizer(model, 0.01, 0.9, 1e-4)
     query, key = views(), views()
     with NoHostReads():

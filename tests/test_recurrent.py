@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from moco import EncoderConfig
+from moco import encoder_config
 from moco.encoders.recurrent import RecurrentEncoder, pack, unpack
 from moco.kernels.gru import GRUWeights, gru_layer
 
@@ -13,7 +13,7 @@ NEAR = {"rtol": 1e-5, "atol": 1e-6}
 
 def recurrent(kind, layers=1):
     torch.manual_seed(0)
-    return RecurrentEncoder(EncoderConfig(kind=kind, hidden_size=12, num_layers=layers))
+    return RecurrentEncoder(encoder_config(kind=kind, hidden_size=12, num_layers=layers))
 
 
 def levels_of(*lengths, size=12):
