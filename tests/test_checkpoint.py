@@ -80,12 +80,15 @@ def test_loading_reads_once_and_says_where_the_encoder_comes_from(path, monkeypa
 
 
 def test_heads_and_contrast_come_from_our_extra_entries(tmp_path):
-    model = HiCo(encoder_config(hidden_size=8, num_heads=2), 4, 8, 0.9, 0.5, "full")
+    model = HiCo(
+        encoder_config(hidden_size=8, num_heads=2),
+        ContrastConfig(4, 8, momentum=0.9, temperature=0.5, queue_wrap="full"),
+    )
     optimizer = checkpoint.make_optimizer(model, 0.1, 0.9, 0.0)
     save_whole(checkpoint.pack(model, optimizer, 3), tmp_path / "x.pth.tar")
     loaded, _ = load_encoder(str(tmp_path / "x.pth.tar"), report=silent)
     assert loaded.config == model.config
-    assert (loaded.momentum, loaded.temperature, loaded.queue_wrap) == (0.9, 0.5, "full")
+    assert loaded.contrast == model.contrast
 
 
 def test_a_random_encoder_is_seeded_labelled_and_leaves_the_global_generator_alone():

@@ -8,8 +8,9 @@ import pretraining
 from dataset.arrays import load_arrays
 from dataset.batches import PretrainingBatches
 from dataset.packed import PackedSplit
-from dataset.protocols import split_folder
+from dataset.protocols import DATASETS, split_folder
 from moco import ContrastConfig, HiCo, Views, encoder_config
+from moco.config import TransformerConfig
 from moco.heads import LEVELS, Levels
 from moco.loss import compare
 from tests.test_pretraining import arguments, losses
@@ -43,14 +44,15 @@ def data(tmp_path_factory):
 
 
 def packed(data, device, part="train"):
-    arrays = load_arrays(split_folder(data, "ntu60", "cross_view"), part)
+    arrays = load_arrays(split_folder(data, DATASETS["ntu60"], "cross_view"), part)
     return PackedSplit.from_arrays(arrays, device)
 
 
 def made(kind, layers=1):
     """A model on the CPU, without dropout, and two views."""
     torch.manual_seed(0)
-    config = encoder_config(kind, hidden_size=32, num_layers=layers, dropout=0.0)
+    without = {"dropout": 0.0} if kind == "Transformer" else {}
+    config = encoder_config(kind, hidden_size=32, num_layers=layers, **without)
     model = HiCo(config, ContrastConfig(projection_size=16, queue_size=32))
     views = [Views(torch.randn(8, 64, 150), torch.randn(8, 50, 192)) for _ in range(2)]
     return model, views
@@ -153,9 +155,11 @@ def close_losses(one, other):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_recorded_run_is_the_plain_run(data, tmp_path, monkeypatch, capsys, kind, precision):
     """Without dropout, whose draws a graph makes in another order."""
-    config = EncoderConfig.__init__
+    made = TransformerConfig.__init__
     monkeypatch.setattr(
-        EncoderConfig, "__init__", lambda self, *a, **k: config(self, *a, **(k | {"dropout": 0.0}))
+        TransformerConfig,
+        "__init__",
+        lambda self, *a, **k: made(self, *a, **(k | {"dropout": 0.0})),
     )
     for how in ("auto", "off"):
         options = ("--graph", how, "--encoder", kind, "--precision", precision)

@@ -183,7 +183,10 @@ def test_reading_a_state_neither_draws_nor_shares_memory():
 
 def _small_state():
     torch.manual_seed(0)
-    model = HiCo(encoder_config(hidden_size=16, granularity=2), ContrastConfig(projection_size=8, queue_size=32))
+    model = HiCo(
+        encoder_config(hidden_size=16, granularity=2),
+        ContrastConfig(projection_size=8, queue_size=32),
+    )
     return to_published(model)
 
 

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from moco import encoder_config
-from moco.encoders.recurrent import RecurrentEncoder, pack, unpack
+from moco.encoders.recurrent import RecurrentEncoder
 from moco.kernels.gru import GRUWeights, gru_layer
+from moco.kernels.recurrent import maxima_together, pack, unpack
 
 NEAR = {"rtol": 1e-5, "atol": 1e-6}
 
@@ -63,7 +64,7 @@ def test_each_level_gets_the_maximum_of_pytorchs_layers(kind, layers):
 @pytest.mark.parametrize("kind", ["GRU", "LSTM"])
 def test_levels_together_and_levels_apart_encode_the_same(kind):
     encoder, levels = recurrent(kind), levels_of(9, 4, 2, 1)
-    together, apart = torch.stack(encoder._together(levels), dim=1), encoder(levels)
+    together, apart = torch.stack(maxima_together(encoder.rnn, levels), dim=1), encoder(levels)
     torch.testing.assert_close(together, apart, **NEAR)
     inputs = [*levels, *encoder.parameters()]
     for one, other in zip(gradients(together, *inputs), gradients(apart, *inputs), strict=True):
