@@ -6,7 +6,7 @@ optimiser although they never have state.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -16,50 +16,33 @@ from moco.config import ENCODERS, ContrastConfig, EncoderConfig, encoder_config
 from moco.hico import HiCo
 from moco.method import Method
 
-_QUEUES = {"clip": "c", "part": "p", "temporal": "t", "spatial": "s", "instance": "i"}
-_HEADS = {"clip": "clip", "part": "part", "temporal": "td", "spatial": "sd", "instance": "instance"}
-_NETWORKS = {"query": "encoder_q", "key": "encoder_k"}
-_BRANCHES = {"time": "t", "space": "s"}
-_MODULES = (  # in the published order, each for the time branch and then for the space branch
-    ("embedding.", "embedding."),
-    ("downsample.conv.", "downsample.conv.dw_conv."),
-    ("downsample.norm.", "downsample.norm."),
-    ("sequence.rnn.", "encoder."),
-    ("sequence.", "encoder."),
+_LEVELS = {  # our name to that of its queue and of its head
+    "clip": ("c", "clip"),
+    "part": ("p", "part"),
+    "temporal": ("t", "td"),
+    "spatial": ("s", "sd"),
+    "instance": ("i", "instance"),
+}
+_MODULES = (
+    {"embedding.": "embedding."},
+    {"downsample.conv.": "downsample.conv.dw_conv.", "downsample.norm.": "downsample.norm."},
+    {"sequence.rnn.": "encoder.", "sequence.layers.": "encoder.layers."},
 )
 
 
-def _published_name(ours: str) -> str:
-    """Translate one key of HiCo.state_dict()."""
-    first, rest = ours.split(".", 1)
-    if first == "queues":
-        level, what = rest.split(".")
-        return f"{_QUEUES[level]}_queue" + ("_ptr" if what == "pointer" else "")
-    network = _NETWORKS[first]
-    if rest.startswith("heads."):
-        _, level, parameter = rest.split(".", 2)
-        return f"{network}.{_HEADS[level]}_proj.{parameter}"
-    _, branch, inside = rest.split(".", 2)
-    for our_module, published_module in _MODULES:
-        if inside.startswith(our_module):
-            inside = published_module + inside.removeprefix(our_module)
-            break
-    return f"{network}.hi_encoder.{_BRANCHES[branch]}_{inside}"
-
-
-def _published_rank(name: str) -> tuple[int, ...]:
-    """Sort key that puts published names in the published order; stable within a module."""
-    if "_queue" in name:
-        return (0, "cptsi".index(name[0]), "ptr" in name)
-    network, inside = name.split(".", 1)
-    modules = ("embedding", "downsample", "encoder")
-    match = re.match(r"hi_encoder\.([ts])_(\w+)\.", inside)
-    if match:
-        branch, module = match.groups()
-        place = (0, modules.index(module), "ts".index(branch))
-    else:
-        place = (1, list(_HEADS.values()).index(inside.split("_proj")[0]), 0)
-    return (1, list(_NETWORKS.values()).index(network), *place)
+def _beginnings() -> Iterator[tuple[str, str]]:
+    """How our names and the published ones begin, in the published order."""
+    for level, (queue, _) in _LEVELS.items():
+        yield f"queues.{level}.keys", f"{queue}_queue"
+        yield f"queues.{level}.pointer", f"{queue}_queue_ptr"
+    for network, short in (("query", "q"), ("key", "k")):
+        for modules in _MODULES:
+            for branch, letter in (("time", "t"), ("space", "s")):
+                for ours, theirs in modules.items():
+                    place = f"encoder_{short}.hi_encoder.{letter}_{theirs}"
+                    yield f"{network}.encoder.{branch}.{ours}", place
+        for level, (_, head) in _LEVELS.items():
+            yield f"{network}.heads.{level}.", f"encoder_{short}.{head}_proj."
 
 
 def holds(method: Method) -> bool:
@@ -68,9 +51,21 @@ def holds(method: Method) -> bool:
 
 
 def published_names(model: HiCo) -> dict[str, str]:
-    """Published name to ours, for every key of the state, in the published order."""
-    pairs = ((_published_name(ours), ours) for ours in model.state_dict())
-    return dict(sorted(pairs, key=lambda pair: _published_rank(pair[0])))
+    """Published name to ours, for every key of the state, in the published order.
+
+    Raises:
+        ValueError: a key that the published layout has no name for.
+    """
+    state = list(model.state_dict())
+    names = {
+        theirs + name.removeprefix(ours): name
+        for ours, theirs in _beginnings()
+        for name in state
+        if name.startswith(ours)
+    }
+    if left := set(state).difference(names.values()):
+        raise ValueError(f"the published layout has no name for {min(left)}")
+    return names
 
 
 def to_published(model: HiCo) -> dict[str, Tensor]:

@@ -10,13 +10,13 @@ names, and `layout` says so.
 import hashlib
 import platform
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from moco.config import (
     ContrastConfig,
@@ -294,13 +294,13 @@ def restore_optimizer(optimizer: torch.optim.SGD, payload: Payload, path: Path) 
         optimizer.state[parameter]["momentum_buffer"] = buffer.to(parameter.device).clone()
 
 
-def refuse_other_run(method: Method, data: Payload, payload: Payload, path: Path) -> None:
-    """Compare what a checkpoint was trained with; what it does not say may be anything.
+def load_into(method: Method, data: Payload, payload: Payload, path: Path) -> None:
+    """Give a method the weights of a checkpoint of such a method, in place.
 
     Args:
         method: that is to go on from it.
         data: which clips it is going to see, and how.
-        payload: from `read`.
+        payload: from `read`; what it does not say of its data and options may be anything.
         path: for messages.
 
     Raises:
@@ -315,21 +315,14 @@ def refuse_other_run(method: Method, data: Payload, payload: Payload, path: Path
                     f"--resume {path} was trained with {name} {before[name]}, not {value}; "
                     "give the same option or start a new run"
                 )
-    if payload.get("layout", PUBLISHED) == PUBLISHED:  # which may say no sizes
-        _refuse_other_shapes(to_published(method), payload["state_dict"], path)
-
-
-def _refuse_other_shapes(
-    here: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path
-) -> None:
-    for name, tensor in state.items():
-        if name not in here:
-            raise ValueError(f"--resume {path}: this model has no {name}; check --encoder")
-        if here[name].shape != tensor.shape:
-            raise ValueError(
-                f"--resume {path}: {name} is {tuple(tensor.shape)}, this model has "
-                f"{tuple(here[name].shape)}; give the encoder and queue options it was trained with"
-            )
+    state = to_method(payload, path).state_dict()
+    try:
+        check_fit(state, method.state_dict())
+    except ValueError as error:
+        raise ValueError(
+            f"--resume {path}: {error}; give the encoder and queue options it was trained with"
+        ) from None
+    method.load_state_dict(state)
 
 
 def versions() -> dict[str, str]:

@@ -45,11 +45,24 @@ class _Window:
     began: float = field(default_factory=lambda: clock())  # looked up late: tests replace it
 
 
+def _in_common(options: PretrainingOptions) -> Payload:
+    data = options.data
+    return {
+        "dataset": data.dataset,
+        "protocol": data.protocol,
+        "stream": data.stream,
+        "batch_size": options.training.batch_size,
+        "augmentation": data.augmentation,
+    }
+
+
 class Trainer:
     """Trains a method on batches of views and keeps its checkpoints.
 
     Attributes:
         method: what is trained.
+        folder: where checkpoints and logs go.
+        data: which clips are seen and how, what a resumed run must have in common.
         progress: where the run stands.
         steps: one step a call; `.how` says how they are run.
         stopped_by: number of the signal that ended the run.
@@ -66,6 +79,7 @@ class Trainer:
             options: of the run.
         """
         self.method, self.batches, self.options = method, batches, options
+        self.folder = options.checkpoints.folder
         training, device = options.training, batches.split.device
         self.optimizer = checkpoint.make_optimizer(
             method,
@@ -78,29 +92,13 @@ class Trainer:
         if recorder is not None:  # a number would be fixed by the recording
             for group in self.optimizer.param_groups:
                 group["lr"] = torch.tensor(training.lr, device=device)
+        self.data = _in_common(options)
         self.steps = Repeated(self._step, device, recorder, how)
         self.progress = self._at_epoch(training.start_epoch)
         self.stopped_by: int | None = None
         self._window = _Window()
         self._last_written = -float("inf")
         self._writing_seconds = 0.0
-
-    @property
-    def folder(self) -> Path:
-        """Where checkpoints and logs go."""
-        return self.options.checkpoints.folder
-
-    @property
-    def data(self) -> Payload:
-        """Which clips are seen, and how: what a resumed run must have in common."""
-        data = self.options.data
-        return {
-            "dataset": data.dataset,
-            "protocol": data.protocol,
-            "stream": data.stream,
-            "batch_size": self.batches.batch_size,
-            "augmentation": data.augmentation,
-        }
 
     def _at_epoch(self, epoch: int) -> Progress:
         return Progress(epoch=epoch, step=epoch * len(self.batches))
@@ -119,8 +117,7 @@ class Trainer:
             ValueError: another model, other data, or no optimiser.
         """
         payload = checkpoint.read(path)
-        checkpoint.refuse_other_run(self.method, self.data, payload, path)
-        self.method.load_state_dict(checkpoint.to_method(payload, path).state_dict())
+        checkpoint.load_into(self.method, self.data, payload, path)
         checkpoint.restore_optimizer(self.optimizer, payload, path)
         if "random" not in payload:
             self.progress = self._at_epoch(int(payload.get("epoch", 0)))
