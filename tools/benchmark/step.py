@@ -16,7 +16,7 @@ from tools.benchmark.timing import Side
 from tools.checkpoint import make_optimizer
 from tools.runtime import set_precision
 from tools.training.recorded import WARM_UP, Repeated, choose_recorder
-from tools.training.trainer import training_step
+from tools.training.step import training_step
 
 
 def rows(sizes: Sizes) -> Iterator[Row]:

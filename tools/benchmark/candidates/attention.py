@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moco.encoders.transformer import SelfAttention
-from tools.benchmark.candidates.case import Candidate, Case, weights_of
+from tools.benchmark.candidates.case import Candidate, Case
 from tools.benchmark.floor import TIME_TOKENS
 
 Call = Callable[[Tensor, Tensor, Tensor, float], Tensor]
@@ -67,7 +67,7 @@ def together(case: Case) -> Iterator[Candidate]:
     layer: nn.Module = case.model().query.encoder.time.sequence.layers[0].self_attn
     lengths = [TIME_TOKENS >> level for level in range(case.run.encoder.granularity)]
     tokens = case.tokens(sum(lengths))
-    inputs = [tokens, *weights_of(layer)]
+    inputs = [tokens, *layer.parameters()]
     product = case.differentiated(lambda: (layer(tokens, lengths),), inputs)
     for form in (block_mask, jagged):
         call = form(lengths, len(tokens), case.device)

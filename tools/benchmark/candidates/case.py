@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from moco import HiCo, Views
 from options.pretraining import PretrainingOptions
@@ -67,8 +67,3 @@ class Case:
             return *outputs, *torch.autograd.grad(learned, inputs, weights)
 
         return _both
-
-
-def weights_of(module: nn.Module) -> list[nn.Parameter]:
-    """What a module learns."""
-    return [parameter for parameter in module.parameters() if parameter.requires_grad]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from moco.encoders.hierarchical import Downsample
 from moco.kernels.pooling import maximum
-from tools.benchmark.candidates.case import Candidate, Case, weights_of
+from tools.benchmark.candidates.case import Candidate, Case
 from tools.benchmark.floor import TIME_TOKENS
 
 Form = Callable[[Tensor, nn.Conv1d], Tensor]
@@ -51,7 +51,7 @@ def forms(case: Case) -> Iterator[Candidate]:
     """All levels of the time branch."""
     layer = case.model().query.encoder.time.downsample
     tokens = case.tokens(TIME_TOKENS)
-    inputs = [tokens, *weights_of(layer)]
+    inputs = [tokens, *layer.parameters()]
 
     def _levels(halve: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
         levels = [tokens]
