@@ -304,8 +304,9 @@ def test_the_look_up_says_what_is_compared():
 def test_both_sides_of_the_look_up_find_the_same_clips():
     features, labels = knn.random_features(700, 256)
     ours = knn.our_side(features, labels, 600)()
-    assert ours.neighbours.tolist() == knn.plain_side(features.double(), 600)().tolist()
-    assert ours.top1 > 50  # classes lie together, as an encoder's do
+    assert ours.neighbours[:, :1].tolist() == knn.plain_side(features.double(), 600)().tolist()
+    right = labels[ours.neighbours[:, 0]] == labels[600:]
+    assert right.double().mean() > 0.5  # classes lie together, as an encoder's do
     assert (features >= 0).all()
 
 
