@@ -10,31 +10,25 @@ import sys
 import threading
 import time
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
 from dataset.protocols import DATASETS, STREAMS
+from options.pretraining import PretrainingOptions, TrainingOptions
+from options.reproduce import EVALUATIONS, PRETRAINING, ReproduceOptions, parser
 from tests.tiny import write_dataset
+from tools.files import held
 from tools.reproduce import __main__ as command
-from tools.reproduce import estimate, plan, table
-from tools.reproduce.cells import (
-    MODES,
-    PRETRAINING,
-    Cell,
-    Run,
-    Selection,
-    choose_splits,
-    expand,
-)
+from tools.reproduce import plan, table
+from tools.reproduce.cells import LAST, Cell, Run, expand, read
 from tools.reproduce.child import Children
-from tools.reproduce.command import joined, parser, selection
 from tools.reproduce.data import SplitData, missing, unlike_published
-from tools.reproduce.estimate import Speed
 from tools.reproduce.published import FIGURES
-from tools.reproduce.scripts import LAST, Setup
-from tools.reproduce.work import DONE, FAILED, SKIPPED, TO_DO, Outcome, Work
+from tools.reproduce.run import DONE, FAILED, SKIPPED, TO_DO, Outcome, Runner
 
 ROOT = Path(__file__).resolve().parent.parent
+MODES = tuple(EVALUATIONS)
 XSUB, XVIEW = ("ntu60", "cross_subject"), ("ntu60", "cross_view")
 TINY = {
     "pretraining": "--hidden-size 8 --hico-dim 4 --hico-k 16 --batch-size 4 --epochs 2",
@@ -53,16 +47,16 @@ def data(tmp_path_factory):
 
 def choose(**changes):
     usual = {
-        "splits": (XSUB,),
+        "datasets": ("ntu60",),
+        "protocols": ("cross_subject",),
         "encoders": ("GRU",),
         "streams": ("joint",),
         "modes": ("linear", "knn"),
-        "seeds": (0,),
         "fractions": (0.5,),
         "subsets": 2,
-        "targets": (("ntu120", "cross_subject"),),
+        "transfer_to": ("ntu120:cross_subject",),
     }
-    return Selection(**(usual | changes))
+    return ReproduceOptions(**(usual | changes))
 
 
 def words(**extras):
@@ -147,9 +141,10 @@ def test_an_ensemble_brings_the_probes_that_it_is_made_of():
 
 
 def test_transfer_leaves_the_data_set_and_takes_the_namesake_split():
-    splits = choose_splits(("ntu60", "ntu120", "pku_part2"), ())
     targets = (("pku_part2", "cross_subject"), ("ntu60", "cross_view"))
-    cells = expand(choose(splits=splits, modes=("transfer",), targets=targets))
+    names = tuple(":".join(target) for target in targets)
+    datasets = ("ntu60", "ntu120", "pku_part2")
+    cells = expand(choose(datasets=datasets, protocols=(), modes=("transfer",), transfer_to=names))
     found = [((c.run.dataset, c.run.protocol), c.target) for c in cells if c.mode == "transfer"]
     assert found == [
         (XSUB, targets[0]),
@@ -161,21 +156,33 @@ def test_transfer_leaves_the_data_set_and_takes_the_namesake_split():
 
 
 def test_a_selection_names_everything_once_and_streams_in_one_order():
-    words = "--datasets ntu60 ntu60 --streams bone joint bone --seeds 3 1 3 --linear --cos"
-    options = parser().parse_args(joined([*words.split(), "--pretraining", "--lr 0.1 --cos"]))
-    chosen = selection(options)
+    words = "--datasets ntu60 NTU60 --streams bone joint bone --seeds 3 1 3 --linear --cos"
+    chosen = parser().read([*words.split(), "--pretraining", "--lr 0.1 --cos"])
     assert chosen.splits == (XVIEW, XSUB)
     assert chosen.streams == ("joint", "bone")
     assert chosen.seeds == (3, 1)
-    assert (options.linear, options.pretraining) == (("--cos",), ("--lr", "0.1", "--cos"))
+    assert chosen.extras["linear"] == ("--cos",)
+    assert chosen.extras["pretraining"] == ("--lr", "0.1", "--cos")
+
+
+def test_names_are_known_as_the_field_writes_them():
+    words = "--datasets NTU60 --protocols xsub --encoders gru lstm --transfer-to ntu120:xset"
+    chosen = parser().read(words.split())
+    assert chosen.splits == (XSUB,)
+    assert chosen.encoders == ("GRU", "LSTM")
+    assert chosen.targets == (("ntu120", "cross_setup"),)
 
 
 def test_the_whole_table_is_what_nobody_narrows():
-    chosen = selection(parser().parse_args([]))
+    chosen = parser().read([])
     assert {(figure.dataset, figure.protocol) for figure in FIGURES} <= set(chosen.splits)
     assert (chosen.streams, chosen.modes) == (STREAMS, MODES)
     evaluated = {table.where(cell) for cell in expand(chosen) if cell.mode != PRETRAINING}
     assert {(f.mode, *figure_of(f), "") for f in FIGURES} <= evaluated
+
+
+def test_one_stream_has_no_ensemble_unless_one_is_asked_for():
+    assert parser().read(["--streams", "joint"]).modes == MODES[:-1]
 
 
 @pytest.mark.parametrize(
@@ -184,13 +191,13 @@ def test_the_whole_table_is_what_nobody_narrows():
         ("--datasets ntu61", "--datasets ntu61: known are ntu60, "),
         ("--protocols cross", "--protocols cross: known are "),
         ("--datasets ntu120 --protocols cross_view", "cross_view: ntu120 has cross_subject"),
-        ("--encoders RNN", "--encoders: invalid choice: 'RNN'"),
+        ("--encoders RNN", "--encoders RNN: known are GRU, LSTM, Transformer"),
         ("--modes ensemble --streams joint", "needs two streams"),
-        ("--modes probing", "invalid choice: 'probing'"),
+        ("--modes probing", "--modes probing: known are linear, knn, "),
         ("--seeds -1", "--seeds"),
         ("--fractions 1.5", "1.5: needs a number above 0 and below 1"),
         ("--fractions 0", "0: needs a number above 0 and below 1"),
-        ("--subsets 0", "0: needs a whole number from 1"),
+        ("--subsets 0", "--subsets 0: needs a whole number, 1 or more"),
         ("--transfer-to pku_part2", "--transfer-to pku_part2: known are ntu60:cross_view"),
         ("--linear --mode=finetune", "--linear --mode: tools.reproduce sets it itself"),
         ("--pretraining --seed=3", "--pretraining --seed: tools.reproduce sets it itself"),
@@ -260,25 +267,25 @@ def go(data, tmp_path):
 
     def _go(scripts=None, extras=None, data_path=data, **changes):
         scripts = scripts or Scripts()
-        setup = Setup(tmp_path, data_path, "cpu", words(**(extras or {})))
-        work = Work.of(expand(choose(**changes)), setup)
-        work.run(scripts, lambda line: None)
-        return scripts, work
+        where = {"out": tmp_path, "data_path": data_path, "device": "cpu"}
+        runner = Runner(choose(extras=words(**(extras or {})), **where, **changes))
+        runner.run(scripts, lambda line: None)
+        return scripts, runner
 
     return _go
 
 
-def states(work):
-    return [outcome.state for outcome in work.outcomes.values()]
+def states(runner):
+    return [outcome.state for outcome in runner.outcomes.values()]
 
 
 def test_what_is_done_is_not_run_again(go):
-    scripts, work = go()
+    scripts, runner = go()
     assert scripts.calls == [PRETRAINING, "linear", "knn"]
-    assert states(work) == [DONE] * 3
-    scripts, work = go()
+    assert states(runner) == [DONE] * 3
+    scripts, runner = go()
     assert scripts.calls == []
-    assert states(work) == [DONE] * 3
+    assert states(runner) == [DONE] * 3
     assert go(seeds=(0, 1))[0].calls == [PRETRAINING, "linear", "knn"]  # of seed 1
 
 
@@ -303,11 +310,13 @@ def test_an_option_that_came_later_was_left_at_its_default(go, tmp_path):
     go()
     for record in tmp_path.rglob("*0/*.json"):
         content = json.loads(record.read_text())
-        assert content["settings"].pop("momentum", 0.9) == 0.9
+        assert content["settings"].pop("training.momentum", 0.9) == 0.9
         record.write_text(json.dumps(content))
     assert go()[0].calls == []
     (record,) = tmp_path.rglob("pretraining.json")
-    record.write_text(record.read_text().replace('"done"', '"started"'))
+    content = json.loads(record.read_text())
+    del content["seconds"]  # as if it had been interrupted
+    record.write_text(json.dumps(content))
     scripts, _ = go(modes=())
     assert scripts.argv["--resume"].endswith(LAST)
     other = {"linear": TINY["linear"] + " --momentum 0.8"}
@@ -317,9 +326,9 @@ def test_an_option_that_came_later_was_left_at_its_default(go, tmp_path):
 def test_a_script_that_leaves_no_result_has_failed(go):
     scripts = Scripts()
     scripts.classify = lambda folder, name: None
-    _, work = go(scripts)
-    assert states(work) == [DONE, FAILED, DONE]
-    assert "results.json" in list(work.outcomes.values())[1].note
+    _, runner = go(scripts)
+    assert states(runner) == [DONE, FAILED, DONE]
+    assert "results.json" in list(runner.outcomes.values())[1].note
 
 
 def test_a_new_pretraining_makes_its_evaluations_new(go, tmp_path):
@@ -334,7 +343,9 @@ def test_a_new_pretraining_makes_its_evaluations_new(go, tmp_path):
 def test_a_pretraining_with_other_settings_is_refused(go, tmp_path):
     go()
     other = TINY["pretraining"].replace("--hidden-size 8", "--hidden-size 16")
-    with pytest.raises(ValueError, match="pre-trained with hidden_size 8, not 16; give the same"):
+    with pytest.raises(
+        ValueError, match=r"pre-trained with encoder\.hidden_size 8, not 16; give the same"
+    ):
         go(extras={"pretraining": other})
 
 
@@ -354,24 +365,32 @@ def test_other_data_under_the_same_name_are_noticed(go, data, tmp_path_factory):
         go(data_path=other)
 
 
-def test_a_damaged_record_is_named(go, tmp_path):
+@pytest.mark.parametrize("content", ["{", "[]", '{"state": "done", "settings": {"lr": 0.1}}'])
+def test_a_damaged_or_older_record_is_named(go, tmp_path, content):
     go()
     (record,) = tmp_path.rglob("linear.json")
-    record.write_text("{")
+    record.write_text(content)
     with pytest.raises(ValueError, match=r"linear\.json is not a record of tools\.reproduce"):
         go()
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"complete": false, "runs": []}'])
+def test_an_evaluation_without_its_results_is_run_again(go, tmp_path, content):
+    go()
+    (tmp_path / Run(*XSUB, "GRU", "joint", 0).name / "linear" / "results.json").write_text(content)
+    assert go()[0].calls == ["linear"]
 
 
 def test_an_interrupted_evaluation_goes_on_from_its_file(go, tmp_path):
     scripts = Scripts()
     scripts.stops = {"linear"}
-    scripts, work = go(scripts)
+    scripts, runner = go(scripts)
     assert scripts.calls == [PRETRAINING, "linear"]
-    assert states(work) == [DONE, TO_DO, TO_DO]
-    scripts, work = go(modes=("linear",))
+    assert states(runner) == [DONE, TO_DO, TO_DO]
+    scripts, runner = go(modes=("linear",))
     assert scripts.calls == ["linear"]
     assert scripts.argv["--resume"].endswith("linear/joint_model_last.pth.tar")
-    assert states(work) == [DONE, DONE]
+    assert states(runner) == [DONE, DONE]
 
 
 def test_an_interrupted_pretraining_goes_on_from_its_last_checkpoint(go, tmp_path):
@@ -394,20 +413,20 @@ def test_a_finished_evaluation_that_cannot_be_resumed_begins_anew(go):
         return 2 if "--resume" in argv else ours(argv, log, environment)
 
     scripts.run = refuse_to_resume
-    _, work = go(scripts, modes=("linear",))
+    _, runner = go(scripts, modes=("linear",))
     assert given == [True, False]
-    assert states(work) == [DONE, DONE]
+    assert states(runner) == [DONE, DONE]
 
 
 def test_an_ensemble_sums_the_scores_of_its_probes(go, tmp_path):
     chosen = {"streams": ("joint", "bone"), "modes": ("ensemble",)}
     extras = {"ensemble": "--weights 0.6 0.4"}
-    scripts, work = go(extras=extras, **chosen)
+    scripts, runner = go(extras=extras, **chosen)
     assert scripts.calls == [PRETRAINING, PRETRAINING, "linear", "linear", "ensemble"]
     runs = [tmp_path / Run(*XSUB, "GRU", stream, 0).name for stream in chosen["streams"]]
     scores = [f"{runs[0]}/linear/joint_scores.npz", f"{runs[1]}/linear/bone_scores.npz"]
     assert scripts.argv_as_given[2:8] == ["tools.ensemble", *scores, "--weights", "0.6", "0.4"]
-    assert list(work.outcomes.values())[-1].record["scores"] == [{"last": {"top1": 66.0}}]
+    assert list(runner.outcomes.values())[-1].scores == ({"last": 66.0},)
     assert go(extras=extras, **chosen)[0].calls == []
     assert go(**chosen)[0].calls == ["ensemble"]
     again = {"linear": "--epochs 2 --batch-size 8 --lr 0.1"}
@@ -417,29 +436,27 @@ def test_an_ensemble_sums_the_scores_of_its_probes(go, tmp_path):
 def test_a_failure_is_named_and_the_others_go_on(go):
     scripts = Scripts()
     scripts.fails = {"linear": "error: the training loss is nan"}
-    scripts, work = go(scripts)
-    assert states(work) == [DONE, FAILED, DONE]
-    assert "the training loss is nan (exit status 2); see" in list(work.outcomes.values())[1].note
-    scripts, work = go()  # the fault is mended
+    scripts, runner = go(scripts)
+    assert states(runner) == [DONE, FAILED, DONE]
+    assert "the training loss is nan (exit status 2); see" in list(runner.outcomes.values())[1].note
+    scripts, runner = go()  # the fault is mended
     assert scripts.calls == ["linear"]
 
 
 def test_what_needs_a_failure_is_left_out(go):
     scripts = Scripts()
     scripts.fails = {PRETRAINING: "error: no memory"}
-    scripts, work = go(scripts)
+    scripts, runner = go(scripts)
     assert scripts.calls == [PRETRAINING]
-    assert states(work) == [FAILED, SKIPPED, SKIPPED]
-    assert "no memory" in list(work.outcomes.values())[1].note
+    assert states(runner) == [FAILED, SKIPPED, SKIPPED]
+    assert "no memory" in list(runner.outcomes.values())[1].note
 
 
 def test_what_has_no_data_is_skipped_and_named(go):
-    splits = (XVIEW, XSUB)
-    scripts, work = go(
-        splits=splits, modes=("linear", "transfer"), targets=(("pku_part2", XSUB[1]),)
-    )
+    modes, target = ("linear", "transfer"), ("pku_part2:cross_subject",)
+    scripts, runner = go(protocols=(), modes=modes, transfer_to=target)
     assert scripts.calls == [PRETRAINING, "linear"]
-    for cell, outcome in work.outcomes.items():
+    for cell, outcome in runner.outcomes.items():
         absent = cell.run.protocol == "cross_view" or cell.mode == "transfer"
         assert (outcome.state == SKIPPED) == absent
         if absent:
@@ -465,13 +482,12 @@ def test_two_runs_do_not_share_a_folder(data, tmp_path, capsys):
 
 
 def test_a_child_keeps_the_lock_of_a_parent_that_was_lost(tmp_path):
-    with (tmp_path / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        children = Children(print, keep=(lock.fileno(),))
+    with held(tmp_path) as lock:
+        children = Children(print, keep=(lock,))
         program = (
             "import fcntl, sys\n"
             f"own = open({str(tmp_path / '.lock')!r})\n"
-            f"fcntl.flock({lock.fileno()}, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it is inherited\n"
+            f"fcntl.flock({lock}, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it is inherited\n"
             "fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
         )
         log = tmp_path / "log"
@@ -479,44 +495,66 @@ def test_a_child_keeps_the_lock_of_a_parent_that_was_lost(tmp_path):
         assert "BlockingIOError" in log.read_text()
 
 
-def test_a_signal_reaches_a_child_once_and_is_remembered(tmp_path):
+def test_a_run_that_died_holds_nothing(tmp_path):
     program = (
-        "import signal, time\n"
+        "import os, pathlib\n"
+        "from tools.files import held\n"
+        f"with held(pathlib.Path({str(tmp_path)!r})):\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT)
+    assert done.returncode == -signal.SIGKILL
+    with held(tmp_path):
+        pass
+
+
+def test_a_signal_is_passed_on_to_a_child_in_a_session_of_its_own(tmp_path):
+    program = (
+        "import os, signal, time\n"
         "told = []\n"
         "signal.signal(signal.SIGINT, lambda number, frame: told.append(number))\n"
         "print('ready', flush=True)\n"
-        "end = time.monotonic() + 0.5\n"
-        "while time.monotonic() < end:\n"
+        "while not told:\n"
         "    time.sleep(0.01)\n"
-        "print('told', len(told))\n"
+        "print('told', len(told), os.getsid(0) == os.getpid())\n"
     )
     log, children = tmp_path / "log", Children(print)
     with children.passing_signals():
-        threading.Thread(target=lambda: interrupt_when_ready(log)).start()
+        threading.Thread(target=lambda: interrupt_when_ready(log), daemon=True).start()
         assert children.run([sys.executable, "-c", program], log, dict(os.environ)) == 0
     assert children.stopped_by == signal.SIGINT
-    assert "told 1" in log.read_text()
+    assert "told 1 True" in log.read_text()  # a terminal's Ctrl-C does not reach it by itself
 
 
 def interrupt_when_ready(log):
-    until(lambda: "ready" in read(log))
+    until(lambda: "ready" in text_of(log))
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_the_newest_line_of_a_child_is_told_from_time_to_time(tmp_path):
-    told = []
-    program = "import time\nprint('first'); print('epoch 7 ', flush=True); time.sleep(0.4)"
-    children = Children(told.append, every=0.1)
-    children.run([sys.executable, "-c", program], tmp_path / "log", dict(os.environ))
-    assert told[-1:] == ["    epoch 7"]
+def test_the_newest_line_of_a_child_is_told_while_it_runs(tmp_path):
+    told, seen = [], tmp_path / "seen"
+    program = (
+        "import os, time\n"
+        "print('first'); print('epoch 7 ', flush=True)\n"
+        f"while not os.path.exists({str(seen)!r}):\n"
+        "    time.sleep(0.01)\n"
+    )
+
+    def report(line):
+        told.append(line)
+        if line == "    epoch 7":
+            seen.touch()
+
+    children = Children(report, every=0.1)
+    assert children.run([sys.executable, "-c", program], tmp_path / "log", dict(os.environ)) == 0
+    assert told[-1] == "    epoch 7"
 
 
 # The table
 
 
 def outcome_of(*top1):
-    scores = [{"last": {"top1": value}, "best": {"top1": value + 1}} for value in top1]
-    return Outcome(DONE, record={"scores": scores, "seconds": 1.0})
+    return Outcome(DONE, scores=tuple({"last": value, "best": value + 1} for value in top1))
 
 
 def cell_of(mode, seed, encoder="GRU", **more):
@@ -546,18 +584,19 @@ def test_subsets_and_seeds_are_pooled():
 
 
 def test_a_split_that_is_not_the_published_one_is_noted(go):
-    _, work = go()
+    _, runner = go()
     said = "ntu60 cross_subject here has 12 clips to train and 6 to test, the published"
-    (note,) = work.notes()
+    (note,) = runner.notes()
     assert note.startswith(said)
-    text = table.markdown(table.rows(work.outcomes), work.outcomes, "x", work.notes())
+    text = table.markdown(table.rows(runner.outcomes), runner.outcomes, "x", runner.notes())
     assert f"**Note:** {said}" in text
-    assert unlike_published(XSUB, SplitData(40091, 16487, 300, "")) == ""
-    assert unlike_published(("pku_part2", "cross_subject"), SplitData(1, 1, 50, "")) == ""
+    published, pku = SplitData(40091, 16487, 300, ""), DATASETS["pku_part2"]
+    assert unlike_published(DATASETS["ntu60"], "cross_subject", published) == ""
+    assert unlike_published(pku, "cross_subject", SplitData(1, 1, 50, "")) == ""
 
 
 def test_one_run_has_no_deviation_and_retrieval_no_best():
-    outcomes = {cell_of("knn", 0): Outcome(DONE, record={"scores": [{"last": {"top1": 60.0}}]})}
+    outcomes = {cell_of("knn", 0): Outcome(DONE, scores=({"last": 60.0},))}
     rows = table.rows(outcomes)
     (row,) = [row for row in rows if row["method"] == "ISC" and row["values"]]
     assert row["last"]["std"] is None
@@ -594,36 +633,36 @@ def test_transfer_is_filed_under_what_was_scored():
 # The plan
 
 
+def passes_of(cell, *extras):
+    options = read(cell, choose(extras={cell.mode: extras}))
+    return resolve_name(cell.kind.passes)(options, 130, 50)
+
+
 def test_passes_are_counted_as_the_scripts_make_them():
-    data = SplitData(train=130, test=50, frames=300, fingerprint="")
-    training = {"epochs": 10, "batch_size": 64}
-    assert estimate.passes(cell_of(PRETRAINING, 0), training, data) == 10 * 128 * 4
-    assert estimate.passes(cell_of("knn", 0), {}, data) == 180
-    probe = {"epochs": 10, "batch_size": 8, "probe_crop": "centre"}
-    assert estimate.passes(cell_of("linear", 0), probe, data) == 180
-    probe["probe_crop"] = "random"
-    assert estimate.passes(cell_of("linear", 0), probe, data) == 1350
-    assert estimate.passes(cell_of("finetune", 0), probe, data) == 10 * (390 + 50)
+    training = ("--epochs", "10", "--batch-size", "64", "--schedule")
+    assert passes_of(cell_of(PRETRAINING, 0), *training) == 10 * 128 * 4
+    assert passes_of(cell_of("knn", 0)) == 180
+    assert passes_of(cell_of("linear", 0), *training) == 180
+    assert passes_of(cell_of("linear", 0), *training, "--probe-crop", "random") == 1350
+    assert passes_of(cell_of("finetune", 0), *training) == 10 * (390 + 50)
     few = cell_of("semi", 0, fraction=0.1, subsets=5)
-    assert estimate.passes(few, probe, data) == pytest.approx(5 * 10 * (39 + 50))
-    speed = Speed(10.0, "")
-    assert estimate.seconds(cell_of("knn", 0), {}, data, speed) == 180 / 4 / 10 + 5
+    assert passes_of(few, *training) == pytest.approx(5 * 10 * (39 + 50))
 
 
 def test_durations_are_said_in_two_units():
-    assert estimate.in_words(20) == "under a minute"
-    assert estimate.in_words(61 * 60) == "1 h 1 min"
-    assert estimate.in_words(26 * 3600) == "1 d 2 h"
-    assert estimate.in_words(24 * 3600) == "1 d"
+    assert plan.in_words(20) == "under a minute"
+    assert plan.in_words(61 * 60) == "1 h 1 min"
+    assert plan.in_words(26 * 3600) == "1 d 2 h"
+    assert plan.in_words(24 * 3600) == "1 d"
 
 
-def test_a_measured_speed_is_preferred_and_named(tmp_path):
+def test_the_share_that_is_left_is_read_from_the_last_whole_row(tmp_path):
     log = tmp_path / "metrics.jsonl"
-    rows = [{"epoch": 1, "clips_per_second": speed} for speed in (10, 30, 20)]
+    rows = [{"epoch": epoch, "clips_per_second": 10} for epoch in (0, 1)]
     log.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"epoch": 2, "cl')
-    assert estimate.measured(log) == Speed(20, f"measured in {log}")
-    assert estimate.share_left(log, {"epochs": 4}) == 0.75
-    assert estimate.measured(tmp_path / "none.jsonl") is None
+    options = PretrainingOptions(training=TrainingOptions(epochs=4))
+    assert plan.share_left(log, options) == 0.75
+    assert plan.share_left(tmp_path / "none.jsonl", options) == 1
 
 
 def test_the_plan_runs_and_writes_nothing(data, tmp_path, capsys, monkeypatch):
@@ -643,13 +682,24 @@ def test_the_plan_runs_and_writes_nothing(data, tmp_path, capsys, monkeypatch):
 
 
 def test_the_plan_reads_the_speed_of_an_earlier_run_of_the_same_model(go, tmp_path):
-    _, work = go()
+    _, runner = go()
     log = tmp_path / Run(*XSUB, "GRU", "joint", 0).name / "metrics.jsonl"
-    log.write_text(json.dumps({"epoch": 1, "clips_per_second": 64.0}) + "\n")
+    rows = [{"epoch": 1, "clips_per_second": speed} for speed in (10.0, 640.0, 64.0)]
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
     lines = []
-    plan.show(Work.of(expand(choose(seeds=(0, 1))), work.setup), lines.append)
-    assert any("64 clips of pre-training a second, measured in" in line for line in lines)
+    where = {"out": tmp_path, "data_path": runner.options.data_path, "device": "cpu"}
+    plan.show(Runner(choose(seeds=(0, 1), extras=words(), **where)), lines.append)
+    assert f"speed: 64 clips of pre-training a second, measured in {log}" in lines
     assert lines[-1].startswith("3 to do, 3 done")
+
+
+def test_a_cell_takes_its_passes_at_the_speed_of_pretraining_and_a_start(go, tmp_path):
+    _, runner = go()
+    folder = tmp_path / Run(*XSUB, "GRU", "joint", 0).name
+    folder.joinpath("metrics.jsonl").write_text('{"epoch": 1, "clips_per_second": 10.0}\n')
+    speeds = plan.Speeds(runner)
+    assert speeds.seconds(cell_of("knn", 0)) == (12 + 6) / 4 / 10 + 5
+    assert speeds.seconds(cell_of(PRETRAINING, 0)) == 2 * 12 / 10 / 2 + 5  # one epoch of two left
 
 
 # The whole thing
@@ -662,10 +712,9 @@ def reproduce(data, out, *more):
     return [sys.executable, "-m", "tools.reproduce", *where, *chosen, *extras, *more]
 
 
-def until(condition, seconds=60):
-    end = time.monotonic() + seconds
+def until(condition, process=None):
     while not condition():
-        assert time.monotonic() < end
+        assert process is None or process.poll() is None
         time.sleep(0.01)
 
 
@@ -678,22 +727,22 @@ def test_interrupted_and_continued_from_end_to_end(data, tmp_path):
         argv, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     folder = tmp_path / Run(*XSUB, "GRU", "joint", 0).name
-    until(lambda: "\nepoch " in read(folder / "pretraining.log"))
+    until(lambda: "\nepoch " in text_of(folder / "pretraining.log"), process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate()
     assert process.returncode == 128 + signal.SIGINT
     assert "go on with: python -m tools.reproduce --data-path" in said
-    assert "stopped by SIGINT" in read(folder / "pretraining.log")
+    assert "stopped by SIGINT" in text_of(folder / "pretraining.log")
     assert not (folder / "linear.json").exists()
     done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "resumed from" in read(folder / "pretraining.log")
-    rows = [json.loads(line)["step"] for line in read(folder / "metrics.jsonl").splitlines()]
+    assert "resumed from" in text_of(folder / "pretraining.log")
+    rows = [json.loads(line)["step"] for line in text_of(folder / "metrics.jsonl").splitlines()]
     assert rows == list(range(1, 73))
-    found = json.loads(read(tmp_path / "table.json"))["rows"]
+    found = json.loads(text_of(tmp_path / "table.json"))["rows"]
     assert {row["mode"] for row in found if row["last"]} == {"linear", "knn"}
-    assert "## Retrieval" in read(tmp_path / "table.md")
+    assert "## Retrieval" in text_of(tmp_path / "table.md")
 
 
-def read(path):
+def text_of(path):
     return path.read_text() if path.is_file() else ""

@@ -1,18 +1,12 @@
 """A child process: its lines go to a file, signals reach it once, and it can be watched."""
 
-import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_TAIL = 4096
-"""Bytes at the end of a log that are looked at for its last line."""
 
 
 @dataclass
@@ -32,7 +26,7 @@ class Children:
     stopped_by: int | None = None
     _process: subprocess.Popen | None = None
 
-    def run(self, command: Sequence[str], log: Path, environment: dict[str, str]) -> int:
+    def run(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> int:
         """Run a command to its end.
 
         Args:
@@ -63,17 +57,15 @@ class Children:
             self._process = None
 
     def _watch(self, process: subprocess.Popen, log: Path) -> int:
-        told, shown = time.monotonic(), ""
+        shown = ""
         while True:
             try:
-                return process.wait(timeout=min(1.0, self.every))
+                return process.wait(timeout=self.every)
             except subprocess.TimeoutExpired:
-                pass
-            if time.monotonic() - told >= self.every:
-                told, line = time.monotonic(), last_line(tail(log))
-                if line != shown:
-                    self.report(f"    {line}")
-                    shown = line
+                line = last_line(log)
+            if line != shown:
+                self.report(f"    {line}")
+                shown = line
 
     @contextmanager
     def passing_signals(self) -> Iterator[None]:
@@ -84,7 +76,8 @@ class Children:
             if self._process is not None:
                 self._process.send_signal(number)
 
-        before = {number: signal.signal(number, _pass_on) for number in SIGNALS}
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, _pass_on) for number in numbers}
         try:
             yield
         finally:
@@ -92,14 +85,9 @@ class Children:
                 signal.signal(number, handler)
 
 
-def tail(log: Path) -> str:
-    """The end of a log, enough for its last line."""
+def last_line(log: Path, start: int = 0) -> str:
+    """The last line of a file, from a byte on, that says something; "" where there is none."""
     with log.open("rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
-        return file.read().decode(errors="replace")
-
-
-def last_line(text: str) -> str:
-    """The last line that says something; "" where there is none."""
-    said = [line.strip() for line in text.splitlines() if line.strip()]
-    return said[-1] if said else ""
+        file.seek(max(start, log.stat().st_size - 4096))  # enough for a line
+        said = file.read().decode(errors="replace").splitlines()
+    return next((line.strip() for line in reversed(said) if line.strip()), "")

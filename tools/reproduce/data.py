@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from dataset.arrays import SplitArrays, load_arrays
-from dataset.protocols import DATASETS, split_folder
-from tools.reproduce.cells import Cell, Split
+from dataset.protocols import PARTS, DataSet, split_folder
+from options.reproduce import Split
+from tools.reproduce.cells import Cell
 
 
 @dataclass(frozen=True)
@@ -27,18 +29,15 @@ class SplitData:
     fingerprint: str
 
 
-def look(data_path: Path, split: Split) -> SplitData | str:
+def look(data_path: Path, dataset: DataSet, protocol: str) -> SplitData | str:
     """Say how large a split is, or in one line why it cannot be read."""
-    folder = split_folder(data_path, *split)
     try:
-        train, test = (load_arrays(folder, part) for part in ("train", "val"))
+        folder = split_folder(data_path, dataset, protocol)
+        train, test = (load_arrays(folder, part) for part in PARTS)
     except (OSError, ValueError) as error:
         return " ".join(str(error).split())
-    digest = hashlib.sha256()
-    for arrays in (train, test):
-        digest.update(_identity(arrays))
-    frames = train.data.shape[2]
-    return SplitData(len(train.names), len(test.names), frames, digest.hexdigest())
+    fingerprint = hashlib.sha256(_identity(train) + _identity(test)).hexdigest()
+    return SplitData(len(train.names), len(test.names), train.data.shape[2], fingerprint)
 
 
 def _identity(arrays: SplitArrays) -> bytes:
@@ -46,29 +45,30 @@ def _identity(arrays: SplitArrays) -> bytes:
     return json.dumps(shape).encode() + arrays.labels.tobytes() + arrays.num_frames.tobytes()
 
 
-def unlike_published(split: Split, data: SplitData) -> str:
+def unlike_published(dataset: DataSet, protocol: str, data: SplitData) -> str:
     """Say where a split is not the published one and compares with no figure; else ""."""
-    rule = DATASETS[split[0]].rules.get(split[1])
+    rule = dataset.rules.get(protocol)
     counts = rule.counts if rule else None
     if not counts or (counts["train"], counts["val"]) == (data.train, data.test):
         return ""
     return (
-        f"{' '.join(split)} here has {data.train:,} clips to train and {data.test:,} to test, the "
-        f"published split {counts['train']:,} and {counts['val']:,}: figures do not compare"
+        f"{dataset.name} {protocol} here has {data.train:,} clips to train and {data.test:,} to "
+        f"test, the published split {counts['train']:,} and {counts['val']:,}: figures do not "
+        "compare"
     )
 
 
-def missing(cell: Cell, found: dict[Split, SplitData | str]) -> str:
+def missing(cell: Cell, found: Mapping[Split, SplitData | str]) -> str:
     """Say why the data on disk does not let a cell run; "" when it does.
 
     Args:
         cell: to run.
         found: what `look` said of every split of the selection.
     """
-    for split in ((cell.run.dataset, cell.run.protocol), cell.split):
+    for split in (cell.source, cell.split):
         if isinstance(found[split], str):
             return f"{' '.join(split)}: {found[split]}"
-    own, target = found[(cell.run.dataset, cell.run.protocol)], found[cell.split]
+    own, target = found[cell.source], found[cell.split]
     if own.frames != target.frames:
         return (
             f"clips of {cell.run.dataset} are stored with {own.frames} frames, those of "
