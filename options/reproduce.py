@@ -1,14 +1,15 @@
-"""Options of `python -m tools.reproduce`, and the evaluations that it knows, one row each."""
+"""Options of `python -m tools.reproduce`; the defaults are the whole table."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from dataset.protocols import OTHER_WORDS, STREAMS, DataSet, load_datasets
 from moco.config import ENCODERS, SettingError
+from options.evaluations import EVALUATIONS, KINDS
 from options.groups import MAX_SEED
 from options.parser import (
     Group,
@@ -27,76 +28,7 @@ from options.parser import (
 
 Split = tuple[str, str]
 """A data set and one of its protocols, by name."""
-PRETRAINING = "pretraining"
 PUBLISHED_DATASETS = ("ntu60", "ntu120", "pku_part1", "pku_part2")
-
-
-class Kind(NamedTuple):
-    """One kind of cell: a pre-training, or an evaluation of it.
-
-    Attributes:
-        title: heading in the table.
-        script: file or module that is run.
-        options: "module:function" that makes the parser of its command line.
-        passes: "module:function" that counts its encoder passes; "" where it has none.
-        scores: "module:function" that reads its results.json; "" where it writes none.
-        arguments: what its command line says beside data, encoder and seed.
-        over: it is run once for each of these: "fractions" | "targets"; "streams": for all
-            streams together; "": once.
-        extras: evaluations whose additional options it takes before its own.
-    """
-
-    title: str
-    script: str
-    options: str
-    passes: str = ""
-    scores: str = ""
-    arguments: tuple[str, ...] = ()
-    over: str = ""
-    extras: tuple[str, ...] = ()
-
-
-_LINEAR = Kind(
-    title="Linear probe",
-    script="action_classification.py",
-    options="options.classification:parser",
-    passes="tools.reproduce.scripts:classification_passes",
-    scores="tools.reproduce.scripts:classification_scores",
-    arguments=("--mode", "linear"),
-)
-_FINETUNE = _LINEAR._replace(title="Fine-tuning", arguments=("--mode", "finetune"))
-EVALUATIONS = {
-    "linear": _LINEAR,
-    "knn": Kind(
-        title="Retrieval, one nearest neighbour",
-        script="action_retrieval.py",
-        options="options.retrieval:parser",
-        passes="tools.reproduce.scripts:retrieval_passes",
-        scores="tools.reproduce.scripts:retrieval_scores",
-    ),
-    "finetune": _FINETUNE,
-    "semi": _FINETUNE._replace(
-        title="Fine-tuning with a share of the labels", over="fractions", extras=("finetune",)
-    ),
-    "transfer": _FINETUNE._replace(title="Transfer", over="targets", extras=("finetune",)),
-    "ensemble": Kind(
-        title="Ensemble of linear probes",
-        script="tools.ensemble",
-        options="options.ensemble:parser",
-        scores="tools.reproduce.scripts:ensemble_scores",
-        over="streams",
-    ),
-}
-"""A new evaluation is one row here."""
-KINDS = {
-    PRETRAINING: Kind(
-        title="Pre-training",
-        script="pretraining.py",
-        options="options.pretraining:parser",
-        passes="tools.reproduce.scripts:pretraining_passes",
-    ),
-    **EVALUATIONS,
-}
 KNOWN, MODES = tuple(ENCODERS), tuple(EVALUATIONS)
 SET_HERE = frozenset(
     ("--pre-dataset", "--finetune-dataset", "--protocol", "--skeleton-representation")
@@ -138,12 +70,10 @@ class ReproduceOptions:
     """
 
     datasets: tuple[str, ...] = _selected(PUBLISHED_DATASETS, any_text, "NAME", "data sets")
-    protocols: tuple[str, ...] = _selected(
-        (), any_text, "NAME", "splits of these data sets", shown="all"
-    )
+    protocols: tuple[str, ...] = _selected((), any_text, "NAME", "their splits", shown="all")
     encoders: tuple[str, ...] = _selected(KNOWN, one_of(KNOWN), "KIND", "sequence encoders")
     streams: tuple[str, ...] = _selected(
-        STREAMS, one_of(STREAMS), "NAME", "what is read off the skeleton"
+        STREAMS, one_of(STREAMS), "NAME", "streams of the skeleton"
     )
     modes: tuple[str, ...] = _selected(MODES, one_of(MODES), "NAME", "evaluations")
     seeds: tuple[int, ...] = _selected((0,), whole(0, MAX_SEED), "N", "one pre-training each")
@@ -164,44 +94,36 @@ class ReproduceOptions:
     extras: Mapping[str, tuple[str, ...]] = _extras()
 
     def __post_init__(self) -> None:
-        splits = [f"{one.name}:{name}" for one in self.known.values() for name in one.folders]
-        protocols = dict.fromkeys(split.partition(":")[2] for split in splits)
-        others = {
-            f"{one}:{word}": f"{one}:{name}"
-            for one in self.known
-            for word, name in OTHER_WORDS.items()
-        }
+        folders = [(one.name, name) for one in self.known.values() for name in one.folders]
+        others = OTHER_WORDS.items()
+        words = {f"{one}:{word}": f"{one}:{name}" for one in self.known for word, name in others}
         self._spell("datasets", self.known)
-        self._spell("protocols", protocols, OTHER_WORDS)
-        self._spell("transfer_to", splits, others)
-        for name in ("encoders", "streams", "modes", "seeds", "fractions"):
-            self._keep(name, getattr(self, name))
-        # The fused streams are named in one order, whatever the order they were given in.
-        self._keep("streams", sorted(self.streams, key=STREAMS.index))
-        self._check_splits()
-        self._check_streams()
-        self._check_extras()
-
-    def _keep(self, name: str, values: Iterable[Any]) -> None:
-        object.__setattr__(self, name, tuple(dict.fromkeys(values)))
-
-    def _spell(
-        self, name: str, known: Iterable[str], others: Mapping[str, str] = MappingProxyType({})
-    ) -> None:
-        """Spell names as they are known."""
-        names = []
-        for text in getattr(self, name):
-            names.append(spelled(text, tuple(known), others))
-            if names[-1] is None:
-                raise SettingError(name, text, f"known are {', '.join(known)}")
-        self._keep(name, names)
-
-    def _check_splits(self) -> None:
+        self._spell("protocols", dict.fromkeys(name for _, name in folders), OTHER_WORDS)
+        self._spell("transfer_to", [":".join(split) for split in folders], words)
         for dataset in self.datasets:
             folders = self.known[dataset].folders
             if self.protocols and not set(self.protocols) & set(folders):
                 fault = f"{dataset} has {', '.join(folders)}"
                 raise SettingError("protocols", self.protocols[0], fault)
+        for name in ("encoders", "modes", "seeds", "fractions"):
+            self._set(name, dict.fromkeys(getattr(self, name)))
+        # The fused streams are named in one order, whatever the order they were given in.
+        self._set("streams", [stream for stream in STREAMS if stream in self.streams])
+        self._check_streams()
+        self._check_extras()
+
+    def _set(self, name: str, values: Iterable[str]) -> None:
+        object.__setattr__(self, name, tuple(values))
+
+    def _spell(
+        self, name: str, known: Iterable[str], words: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Spell names as they are known."""
+        found = [spelled(text, tuple(known), words) for text in getattr(self, name)]
+        if None in found:
+            wrong = getattr(self, name)[found.index(None)]
+            raise SettingError(name, wrong, f"known are {', '.join(known)}")
+        self._set(name, dict.fromkeys(found))
 
     def _check_streams(self) -> None:
         """Leave out what fuses streams where there is one, and refuse it where it was asked for."""
@@ -211,7 +133,7 @@ class ReproduceOptions:
         if self.modes != MODES:
             fault = f"needs two streams or more, --streams has {self.streams[0]}"
             raise SettingError("modes", fusing[0], fault)
-        self._keep("modes", [mode for mode in MODES if mode not in fusing])
+        self._set("modes", [mode for mode in MODES if mode not in fusing])
 
     def _check_extras(self) -> None:
         for mode, words in self.extras.items():

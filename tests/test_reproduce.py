@@ -10,13 +10,12 @@ import sys
 import threading
 import time
 from pathlib import Path
-from pkgutil import resolve_name
 
 import pytest
 
 from dataset.protocols import DATASETS, STREAMS
-from options.pretraining import PretrainingOptions, TrainingOptions
-from options.reproduce import EVALUATIONS, PRETRAINING, ReproduceOptions, parser
+from options.evaluations import EVALUATIONS, PRETRAINING
+from options.reproduce import ReproduceOptions, parser
 from tests.tiny import write_dataset
 from tools.files import held
 from tools.reproduce import __main__ as command
@@ -635,7 +634,7 @@ def test_transfer_is_filed_under_what_was_scored():
 
 def passes_of(cell, *extras):
     options = read(cell, choose(extras={cell.mode: extras}))
-    return resolve_name(cell.kind.passes)(options, 130, 50)
+    return cell.kind.passes(options, 130, 50)
 
 
 def test_passes_are_counted_as_the_scripts_make_them():
@@ -654,15 +653,6 @@ def test_durations_are_said_in_two_units():
     assert plan.in_words(61 * 60) == "1 h 1 min"
     assert plan.in_words(26 * 3600) == "1 d 2 h"
     assert plan.in_words(24 * 3600) == "1 d"
-
-
-def test_the_share_that_is_left_is_read_from_the_last_whole_row(tmp_path):
-    log = tmp_path / "metrics.jsonl"
-    rows = [{"epoch": epoch, "clips_per_second": 10} for epoch in (0, 1)]
-    log.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"epoch": 2, "cl')
-    options = PretrainingOptions(training=TrainingOptions(epochs=4))
-    assert plan.share_left(log, options) == 0.75
-    assert plan.share_left(tmp_path / "none.jsonl", options) == 1
 
 
 def test_the_plan_runs_and_writes_nothing(data, tmp_path, capsys, monkeypatch):
@@ -694,12 +684,16 @@ def test_the_plan_reads_the_speed_of_an_earlier_run_of_the_same_model(go, tmp_pa
 
 
 def test_a_cell_takes_its_passes_at_the_speed_of_pretraining_and_a_start(go, tmp_path):
-    _, runner = go()
-    folder = tmp_path / Run(*XSUB, "GRU", "joint", 0).name
-    folder.joinpath("metrics.jsonl").write_text('{"epoch": 1, "clips_per_second": 10.0}\n')
-    speeds = plan.Speeds(runner)
-    assert speeds.seconds(cell_of("knn", 0)) == (12 + 6) / 4 / 10 + 5
-    assert speeds.seconds(cell_of(PRETRAINING, 0)) == 2 * 12 / 10 / 2 + 5  # one epoch of two left
+    _, runner = go(extras={"pretraining": TINY["pretraining"].replace("epochs 2", "epochs 4")})
+    log = tmp_path / Run(*XSUB, "GRU", "joint", 0).name / "metrics.jsonl"
+    rows = [{"epoch": epoch, "clips_per_second": 10.0} for epoch in (0, 1)]
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"epoch": 2, "cl')
+    speeds = plan.measured(runner)
+    assert plan.seconds(cell_of("knn", 0), runner, speeds) == (12 + 6) / 4 / 10 + 5
+    # of four epochs one is done for sure and three are left
+    assert plan.seconds(cell_of(PRETRAINING, 0), runner, speeds) == 3 * 12 / 10 + 5
+    log.unlink()
+    assert plan.seconds(cell_of(PRETRAINING, 0), runner, speeds) == 4 * 12 / 10 + 5
 
 
 # The whole thing

@@ -1,28 +1,24 @@
-"""What there is to run: a selection expanded into pre-trainings and their evaluations.
-
-Nothing here reads a file of a run.
-"""
+"""What there is to run: a selection expanded into pre-trainings and their evaluations."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
+from options.evaluations import KINDS, PRETRAINING, Kind
 from options.parser import Parser, as_plain
-from options.reproduce import KINDS, PRETRAINING, Kind, ReproduceOptions, Split
+from options.reproduce import ReproduceOptions, Split
 
 ROOT = Path(__file__).resolve().parents[2]
-LAST = "checkpoint_last.pth.tar"
-RESULTS = "results.json"
+LAST, RESULTS = "checkpoint_last.pth.tar", "results.json"
 FUSED = "+"
 Settings = dict[str, Any]
 _WHERE_AND_HOW = (
     ("data.data_path", "pretrained", "checkpoints", "output_path", "output", "training.resume")
     + ("search.save_features", "speed.graph", "run.device", "run.print_freq", "run.workers")
-    + ("files", "scores")
+    + ("scores",)
 )  # fmt: skip
 """Options that do not change what comes out."""
 
@@ -87,8 +83,7 @@ class Cell:
 
     def folder(self, out: Path) -> Path:
         """Where its files go."""
-        folder = out / self.run.name
-        return folder if self.mode == PRETRAINING else folder / self.name
+        return out / self.run.name / ("" if self.mode == PRETRAINING else self.name)
 
     def record(self, out: Path) -> Path:
         """The file that says with which settings it was begun; its log lies beside it."""
@@ -96,17 +91,14 @@ class Cell:
 
     def state(self, out: Path) -> Path:
         """The file that an interrupted run of it leaves to go on from."""
-        if self.mode == PRETRAINING:
-            return self.folder(out) / LAST
         several = "_run0" if self.fraction else ""
-        return self.folder(out) / f"{self.run.stream}{several}_model_last.pth.tar"
+        classifier = f"{self.run.stream}{several}_model_last.pth.tar"
+        return self.folder(out) / (LAST if self.mode == PRETRAINING else classifier)
 
     def product(self, out: Path) -> Path | None:
         """The file of a finished cell that others are made of; None where there is none."""
-        if self.mode == PRETRAINING:
-            return self.folder(out) / LAST
-        scores = f"{self.run.stream}_scores.npz"
-        return self.folder(out) / scores if self.mode == "linear" else None
+        products = {PRETRAINING: LAST, "linear": f"{self.run.stream}_scores.npz"}
+        return self.folder(out) / products[self.mode] if self.mode in products else None
 
     def needs(self) -> tuple["Cell", ...]:
         """What must be there first."""
@@ -122,19 +114,19 @@ class Cell:
 
 
 def expand(options: ReproduceOptions) -> list[Cell]:
-    """List every cell, what others need first; one seed is whole before the next begins."""
+    """List every cell once, what others need first; one seed is whole before the next begins."""
     fusing = [mode for mode in options.modes if KINDS[mode].over == "streams"]
-    cells: dict[Cell, None] = {}
+    cells: list[Cell] = []
     for seed in options.seeds:
         for dataset, protocol in options.splits:
             for encoder in options.encoders:
                 for stream in options.streams:
                     run = Run(dataset, protocol, encoder, stream, seed)
-                    cells.update(dict.fromkeys(_of_run(run, options)))
+                    cells += _of_run(run, options)
                 for mode in fusing:
                     last = Cell(replace(run, stream=FUSED.join(options.streams)), mode)
-                    cells.update(dict.fromkeys((*last.needs(), last)))
-    return list(cells)
+                    cells += (*last.needs(), last)
+    return list(dict.fromkeys(cells))
 
 
 def _of_run(run: Run, options: ReproduceOptions) -> Iterator[Cell]:
@@ -142,51 +134,43 @@ def _of_run(run: Run, options: ReproduceOptions) -> Iterator[Cell]:
     for mode in options.modes:
         over = KINDS[mode].over
         if over == "fractions":
-            for fraction in options.fractions:
-                yield Cell(run, mode, fraction, options.subsets)
+            yield from (Cell(run, mode, share, options.subsets) for share in options.fractions)
         elif over == "targets":
             for target in options.targets:
-                if _transfers(run, target, options.splits):
+                # Of several splits of a data set, the namesake of the target's is scored.
+                same = run.protocol == target[1] or (run.dataset, target[1]) not in options.splits
+                if same and run.dataset != target[0]:
                     yield Cell(run, mode, target=target)
         elif not over:
             yield Cell(run, mode)
-
-
-def _transfers(run: Run, target: Split, splits: tuple[Split, ...]) -> bool:
-    """Whether a run is scored on a target: of several splits of a data set, the namesake's is."""
-    if run.dataset == target[0]:
-        return False
-    return run.protocol == target[1] or (run.dataset, target[1]) not in splits
 
 
 def command(cell: Cell, options: ReproduceOptions, resume: Path | None = None) -> list[str]:
     """The whole command of a cell; `resume` is a file to go on from."""
     script = cell.kind.script
     program = [str(ROOT / script)] if script.endswith(".py") else ["-m", script]
-    return [sys.executable, *program, *arguments(cell, options, resume)]
+    more = ["--resume", str(resume)] if resume else []
+    return [sys.executable, *program, *arguments(cell, options), *more]
 
 
-def arguments(cell: Cell, options: ReproduceOptions, resume: Path | None = None) -> list[str]:
+def arguments(cell: Cell, options: ReproduceOptions) -> list[str]:
     """The command line of a cell without the program."""
-    extras = [
-        word for mode in (*cell.kind.extras, cell.mode) for word in options.extras.get(mode, ())
-    ]
-    run, out, folder = cell.run, options.out, cell.folder(options.out)
+    kinds = (*cell.kind.extras, cell.mode)
+    extras = [word for kind in kinds for word in options.extras.get(kind, ())]
+    out, folder, (dataset, protocol) = options.out, cell.folder(options.out), cell.split
     if cell.kind.over == "streams":
         files = [str(need.product(out)) for need in cell.needs()]
         return [*files, *extras, "--output", str(folder / RESULTS)]
-    given = {"protocol": cell.split[1], "data-path": options.data_path}
-    given |= {"device": options.device, "seed": run.seed}
+    given = {"protocol": protocol, "data-path": options.data_path, "device": options.device}
+    given |= {"seed": cell.run.seed}
     if cell.mode == PRETRAINING:
-        given |= {"pre-dataset": cell.split[0], "skeleton-representation": run.stream}
-        given |= {"encoder": run.encoder, "checkpoint-path": folder}
+        given |= {"pre-dataset": dataset, "skeleton-representation": cell.run.stream}
+        given |= {"encoder": cell.run.encoder, "checkpoint-path": folder}
     else:
-        given |= {"finetune-dataset": cell.split[0], "finetune-skeleton-representation": run.stream}
-        given |= {"pretrained": Cell(run, PRETRAINING).product(out), "output-path": folder}
+        given |= {"finetune-dataset": dataset, "finetune-skeleton-representation": cell.run.stream}
+        given |= {"pretrained": Cell(cell.run, PRETRAINING).product(out), "output-path": folder}
     if cell.fraction:
         given |= {"label-fraction": cell.fraction, "runs": cell.subsets}
-    if resume:
-        given["resume"] = resume
     words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
     return [*extras, *cell.kind.arguments, *words]
 
@@ -198,14 +182,14 @@ def read(cell: Cell, options: ReproduceOptions) -> Any:
         ValueError: an option that the script refuses, with the script's own words.
     """
     try:
-        return _parser(cell.kind.options).read(arguments(cell, options))
+        return _parser(cell.mode).read(arguments(cell, options))
     except (ValueError, OSError) as error:
         raise ValueError(f"{error} (of {cell.mode})") from None
 
 
 @cache
-def _parser(name: str) -> Parser:
-    return resolve_name(name)()
+def _parser(mode: str) -> Parser:
+    return KINDS[mode].parser()
 
 
 def lasting(record: Any) -> Settings:
@@ -214,7 +198,7 @@ def lasting(record: Any) -> Settings:
     return {name: x for name, x in _flat(as_plain(record)) if not f"{name}.".startswith(left_out)}
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in values.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")

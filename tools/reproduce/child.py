@@ -27,16 +27,7 @@ class Children:
     _process: subprocess.Popen | None = None
 
     def run(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> int:
-        """Run a command to its end.
-
-        Args:
-            command: program and arguments.
-            log: file that its lines are added to.
-            environment: of the child.
-
-        Returns:
-            Its exit status, negative for a signal that killed it.
-        """
+        """Run a command, its lines added to a file; its exit status, -n where signal n killed it."""
         with log.open("ab") as lines:
             # A session of its own: Ctrl-C in a terminal would reach the child a second time, which
             # tells it to drop everything.
@@ -51,21 +42,14 @@ class Children:
             )
         if self.stopped_by is not None:  # it came while the child was being started
             self._process.send_signal(self.stopped_by)
-        try:
-            return self._watch(self._process, log)
-        finally:
-            self._process = None
-
-    def _watch(self, process: subprocess.Popen, log: Path) -> int:
         shown = ""
         while True:
             try:
-                return process.wait(timeout=self.every)
+                return self._process.wait(timeout=self.every)
             except subprocess.TimeoutExpired:
-                line = last_line(log)
-            if line != shown:
-                self.report(f"    {line}")
-                shown = line
+                before, shown = shown, last_line(log)
+            if shown != before:
+                self.report(f"    {shown}")
 
     @contextmanager
     def passing_signals(self) -> Iterator[None]:
@@ -74,7 +58,7 @@ class Children:
         def _pass_on(number: int, _frame: FrameType | None) -> None:
             self.stopped_by = number
             if self._process is not None:
-                self._process.send_signal(number)
+                self._process.send_signal(number)  # does nothing once it has ended
 
         numbers = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.signal(number, _pass_on) for number in numbers}
@@ -89,5 +73,5 @@ def last_line(log: Path, start: int = 0) -> str:
     """The last line of a file, from a byte on, that says something; "" where there is none."""
     with log.open("rb") as file:
         file.seek(max(start, log.stat().st_size - 4096))  # enough for a line
-        said = file.read().decode(errors="replace").splitlines()
+        said = file.read().decode(errors="replace").split("\n")
     return next((line.strip() for line in reversed(said) if line.strip()), "")

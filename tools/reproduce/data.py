@@ -4,11 +4,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from dataset.arrays import SplitArrays, load_arrays
 from dataset.protocols import PARTS, DataSet, split_folder
-from options.reproduce import Split
+from options.reproduce import ReproduceOptions, Split
 from tools.reproduce.cells import Cell
 
 
@@ -29,10 +28,10 @@ class SplitData:
     fingerprint: str
 
 
-def look(data_path: Path, dataset: DataSet, protocol: str) -> SplitData | str:
+def look(options: ReproduceOptions, split: Split) -> SplitData | str:
     """Say how large a split is, or in one line why it cannot be read."""
+    folder = split_folder(options.data_path, options.known[split[0]], split[1])
     try:
-        folder = split_folder(data_path, dataset, protocol)
         train, test = (load_arrays(folder, part) for part in PARTS)
     except (OSError, ValueError) as error:
         return " ".join(str(error).split())
@@ -45,26 +44,22 @@ def _identity(arrays: SplitArrays) -> bytes:
     return json.dumps(shape).encode() + arrays.labels.tobytes() + arrays.num_frames.tobytes()
 
 
-def unlike_published(dataset: DataSet, protocol: str, data: SplitData) -> str:
+def unlike_published(dataset: DataSet, protocol: str, data: SplitData | str) -> str:
     """Say where a split is not the published one and compares with no figure; else ""."""
     rule = dataset.rules.get(protocol)
-    counts = rule.counts if rule else None
-    if not counts or (counts["train"], counts["val"]) == (data.train, data.test):
+    if isinstance(data, str) or not rule or not rule.counts:
+        return ""
+    train, test = rule.counts["train"], rule.counts["val"]
+    if (train, test) == (data.train, data.test):
         return ""
     return (
         f"{dataset.name} {protocol} here has {data.train:,} clips to train and {data.test:,} to "
-        f"test, the published split {counts['train']:,} and {counts['val']:,}: figures do not "
-        "compare"
+        f"test, the published split {train:,} and {test:,}: figures do not compare"
     )
 
 
 def missing(cell: Cell, found: Mapping[Split, SplitData | str]) -> str:
-    """Say why the data on disk does not let a cell run; "" when it does.
-
-    Args:
-        cell: to run.
-        found: what `look` said of every split of the selection.
-    """
+    """Say why the data that were found do not let a cell run; "" when they do."""
     for split in (cell.source, cell.split):
         if isinstance(found[split], str):
             return f"{' '.join(split)}: {found[split]}"

@@ -1,7 +1,7 @@
 """Run what is missing, one cell after the other; it can be stopped anywhere and goes on there.
 
 A record, `{cell}.json`, is written before a cell begins: the settings that decide what comes out,
-what data it reads and what it is made of. It is completed when the cell has ended. A cell is done
+the data it reads and what it is made of. It is completed when the cell has ended. A cell is done
 when its record is complete and says what is asked for now, and its results are there.
 """
 
@@ -11,16 +11,15 @@ import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pkgutil import resolve_name
-from typing import Any
+from pathlib import Path
 
-from options.reproduce import PRETRAINING, ReproduceOptions
+from options.evaluations import PRETRAINING, Json, Score
+from options.reproduce import ReproduceOptions
 from tools.checkpoint import file_sha256
 from tools.evaluation.results import write_json
+from tools.reproduce import data
 from tools.reproduce.cells import RESULTS, ROOT, Cell, Settings, command, expand, lasting, read
 from tools.reproduce.child import Children, last_line
-from tools.reproduce.data import look, missing, unlike_published
-from tools.reproduce.scripts import Score
 
 DONE, TO_DO, SKIPPED, FAILED = "done", "to do", "skipped", "failed"
 REFUSED = 2
@@ -56,27 +55,19 @@ class Outcome:
 
 
 class Runner:
-    """The cells of a selection, and where each stands."""
+    """The cells of a selection and where each stands: `found` on disk, `asked` of the scripts."""
 
     def __init__(self, options: ReproduceOptions) -> None:
         """Look at the disk and at the options, and refuse what cannot be meant.
-
-        Args:
-            options: the selection.
 
         Raises:
             ValueError: an option that a script refuses, a pre-training made with other settings,
                 or nothing to run at all.
         """
-        self.options = options
-        cells = expand(options)
-        splits = sorted({split for cell in cells for split in (cell.source, cell.split)})
-        self.found = {
-            (dataset, protocol): look(options.data_path, options.known[dataset], protocol)
-            for dataset, protocol in splits
-        }
+        self.options, cells, plain = options, expand(options), replace(options, extras={})
+        splits = dict.fromkeys(split for cell in cells for split in (cell.source, cell.split))
+        self.found = {split: data.look(options, split) for split in splits}
         self.asked = {cell: read(cell, options) for cell in cells}
-        plain = replace(options, extras={})
         # An option that came after a record was written was left at its default.
         self._usual = {cell: lasting(read(cell, plain)) for cell in cells}
         self.outcomes: dict[Cell, Outcome] = {}
@@ -90,9 +81,8 @@ class Runner:
     def notes(self) -> list[str]:
         """What a reader of the table has to know of the data."""
         notes = [
-            unlike_published(self.options.known[dataset], protocol, data)
-            for (dataset, protocol), data in self.found.items()
-            if not isinstance(data, str)
+            data.unlike_published(self.options.known[dataset], protocol, here)
+            for (dataset, protocol), here in self.found.items()
         ]
         return [note for note in notes if note]
 
@@ -102,7 +92,7 @@ class Runner:
         Raises:
             ValueError: a pre-training that was made with other settings.
         """
-        reason = missing(cell, self.found)
+        reason = data.missing(cell, self.found)
         if reason:
             return Outcome(SKIPPED, reason)
         needed = [self.outcomes[need] for need in cell.needs()]
@@ -112,29 +102,26 @@ class Runner:
         if any(one.state == TO_DO for one in needed):
             return Outcome(TO_DO)
         record, product = self._record(cell), cell.product(self.options.out)
-        if cell.mode == PRETRAINING and product.is_file():
+        if product and not product.is_file():
+            return Outcome(TO_DO)
+        if cell.mode == PRETRAINING:
             self._refuse_other(cell, record)
-        same = record.get("settings") == self.settings(cell)
-        if not same or "seconds" not in record or (product and not product.is_file()):
-            return Outcome(TO_DO)
-        try:
-            scores = self._scores(cell)
-        except ValueError:
-            return Outcome(TO_DO)
-        return Outcome(DONE, "", scores, record["product"], record["seconds"])
+        if record.get("settings") == self.settings(cell) and "seconds" in record:
+            try:
+                scores = self._scores(cell)
+                return Outcome(DONE, "", scores, record["product"], record["seconds"])
+            except ValueError:  # its results were removed or damaged: it is run again
+                pass
+        return Outcome(TO_DO)
 
     def settings(self, cell: Cell) -> Settings:
         """All that decides what comes out of a cell; what it needs has been run."""
         needed = [self.outcomes[need].product for need in cell.needs()]
-        data = {"data": self.found[cell.split].fingerprint, "made_of": needed}
-        return lasting(self.asked[cell]) | data
+        here = {"data": self.found[cell.split].fingerprint, "made_of": needed}
+        return lasting(self.asked[cell]) | here
 
-    def _record(self, cell: Cell) -> Mapping[str, Any]:
-        """The record of a cell; empty where it was never begun.
-
-        Raises:
-            ValueError: a file that is no record.
-        """
+    def _record(self, cell: Cell) -> Json:
+        """The record of a cell; empty where it was never begun."""
         path = cell.record(self.options.out)
         if not path.is_file():
             return {}
@@ -149,7 +136,7 @@ class Runner:
             "another --out, or remove it to run that cell anew"
         )
 
-    def _refuse_other(self, cell: Cell, record: Mapping[str, Any]) -> None:
+    def _refuse_other(self, cell: Cell, record: Json) -> None:
         """Never lose or mix a pre-training."""
         folder = cell.folder(self.options.out)
         if not record:
@@ -163,19 +150,14 @@ class Runner:
                 )
 
     def _scores(self, cell: Cell) -> tuple[Score, ...]:
-        """The scores that a cell left.
-
-        Raises:
-            ValueError: when there are none.
-        """
-        if not cell.kind.scores:
+        """The scores that a cell left; ValueError where there are none."""
+        if cell.mode == PRETRAINING:
             return ()
         path = cell.folder(self.options.out) / RESULTS
         if not path.is_file():
             raise ValueError(f"it left no {path}")
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            return tuple(resolve_name(cell.kind.scores)(content))
+            return tuple(cell.kind.scores(json.loads(path.read_text(encoding="utf-8"))))
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise ValueError(f"{path}: {error}") from None
 
@@ -203,44 +185,47 @@ class Runner:
                 after_each()
 
     def _run_cell(self, cell: Cell, children: Children) -> Outcome:
-        out = self.options.out
-        path, log = cell.record(out), cell.record(out).with_suffix(".log")
-        record = {"version": VERSION, "cell": str(cell), "settings": self.settings(cell)}
-        begun = self._record(cell).get("settings") == record["settings"]
-        resume = cell.state(out) if begun and cell.state(out).is_file() else None
-        began = time.monotonic()
+        path, state = cell.record(self.options.out), cell.state(self.options.out)
+        product, settings, began = (
+            cell.product(self.options.out),
+            self.settings(cell),
+            time.monotonic(),
+        )
+        begun = self._record(cell).get("settings") == settings
+        record = {"version": VERSION, "cell": str(cell), "settings": settings}
         write_json(path, record)
-        fault = self._call(cell, children, resume)
-        if fault and fault[0] == REFUSED and resume and cell.mode != PRETRAINING:
-            # Killed after its last epoch: nothing is left to go on with, so it begins anew.
-            fault = self._call(cell, children, None)
-        if fault and children.stopped_by is not None:
-            return Outcome(TO_DO, "interrupted")
         try:
-            if fault:
-                raise ValueError(f"{fault[1] or 'not a word'} (exit status {fault[0]})")
+            self._call(cell, children, state if begun and state.is_file() else None)
             scores = self._scores(cell)
         except ValueError as error:
-            return Outcome(FAILED, f"{error}; see {log}")
-        file = cell.product(out)
-        product, seconds = file and file_sha256(file), round(time.monotonic() - began, 3)
-        write_json(path, record | {"product": product, "seconds": seconds})
-        return Outcome(DONE, "", scores, product, seconds)
+            if children.stopped_by is not None:
+                return Outcome(TO_DO, "interrupted")
+            return Outcome(FAILED, f"{error}; see {path.with_suffix('.log')}")
+        made = file_sha256(product) if product else None
+        seconds = round(time.monotonic() - began, 3)
+        write_json(path, record | {"product": made, "seconds": seconds})
+        return Outcome(DONE, "", scores, made, seconds)
 
-    def _call(
-        self, cell: Cell, children: Children, resume: os.PathLike | None
-    ) -> tuple[int, str] | None:
-        """Run the script of a cell once; its exit status and last line where it failed."""
-        out = self.options.out
-        words, log = command(cell, self.options, resume), cell.record(out).with_suffix(".log")
-        cell.folder(out).mkdir(parents=True, exist_ok=True)
+    def _call(self, cell: Cell, children: Children, resume: Path | None) -> None:
+        """Run the script of a cell; ValueError where it fails."""
+        words, log = (
+            command(cell, self.options, resume),
+            cell.record(self.options.out).with_suffix(".log"),
+        )
+        folder = cell.folder(self.options.out)
+        folder.mkdir(parents=True, exist_ok=True)
         # What an earlier run found must not be taken for what this one finds.
-        (cell.folder(out) / RESULTS).unlink(missing_ok=True)
+        (folder / RESULTS).unlink(missing_ok=True)
         with log.open("a", encoding="utf-8") as file:
             file.write(f"$ {shlex.join(words)}\n")
         start = log.stat().st_size
         status = children.run(words, log, environment())
-        return (status, last_line(log, start).removeprefix("error: ")) if status else None
+        if status == REFUSED and resume and cell.mode != PRETRAINING:
+            # Killed after its last epoch: nothing is left to go on with, so it begins anew.
+            self._call(cell, children, None)
+        elif status:
+            said = last_line(log, start).removeprefix("error: ") or "not a word"
+            raise ValueError(f"{said} (exit status {status})")
 
 
 def environment() -> dict[str, str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset.protocols import DATASETS, STREAMS, DataSet
-from options.reproduce import EVALUATIONS, PRETRAINING
+from options.evaluations import EVALUATIONS, PRETRAINING
 from tools.evaluation.results import spread, write_json
 from tools.files import write_whole
 from tools.reproduce.cells import Cell
