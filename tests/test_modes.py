@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 import action_classification
-from dataset.arrays import load_arrays
+from dataset.arrays import load_arrays, save_arrays
 from tests.tiny import write_checkpoint, write_dataset
 from tools.evaluation import classification
 from tools.evaluation.finetune import FineTuner
@@ -288,6 +289,48 @@ def test_random_crops_of_a_subset_are_computed_for_its_clips(run, path):
     score = ("--pretrained", path, "--label-fraction", "0.5", "--probe-crop", "random")
     assert epochs(run(*score)) == epochs(run(*score))
     assert epochs(run(*score)) != epochs(run(*score[:-2]))
+
+
+@pytest.fixture(scope="module")
+def shuffled(data, tmp_path_factory):
+    """The same clips, those of the training part in another order on disk."""
+    path = tmp_path_factory.mktemp("shuffled")
+    shutil.copytree(data, path, dirs_exist_ok=True)
+    folder = path / "NTU-RGB-D-60-AGCN" / "xview"
+    train = load_arrays(folder, "train")
+    order = np.random.default_rng(0).permutation(len(train.names))
+    names = [train.names[clip] for clip in order]
+    assert names != sorted(names)
+    moved = (np.array(each)[order] for each in (train.data, train.num_frames, train.labels))
+    save_arrays(folder, "train", *moved, names)
+    return path
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        (),
+        ("--probe-crop", "random"),
+        ("--mode", "finetune"),
+        ("--mode", "finetune", "--probe-crop", "centre"),
+    ],
+)
+def test_the_order_on_disk_changes_no_run_on_a_labelled_subset(how, run, path, tmp_path, shuffled):
+    score = ("--pretrained", path, "--label-fraction", "0.5", "--runs", "2", *how)
+    run(*score, "--output-path", tmp_path / "sorted")
+    run(*score, "--output-path", tmp_path / "shuffled", "--data-path", shuffled)
+    ours, theirs = (results(tmp_path / name)["runs"] for name in ("sorted", "shuffled"))
+    for first, second in zip(ours, theirs, strict=True):
+        for here, there in zip(first["history"], second["history"], strict=True):
+            assert here == pytest.approx(there, abs=1e-5)
+
+
+def test_fine_tuning_with_an_encoder_that_stays_learns_as_the_probe_from_the_same_crop(run, path):
+    whole = ("--pretrained", path, "--batch-size", "24")  # the order within a batch does not count
+    still = ("--mode", "finetune", "--encoder-lr", "1e-30", "--encoder-mode", "eval")
+    probe = epochs(run(*whole, "--probe-crop", "centre"))
+    assert epochs(run(*whole, *still, "--probe-crop", "centre")) == probe
+    assert epochs(run(*whole, *still, "--probe-crop", "random")) != probe
 
 
 class StopAfter:

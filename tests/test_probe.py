@@ -2,8 +2,8 @@
 
 import json
 import math
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -222,12 +222,14 @@ def test_the_saved_files_hold_the_published_entries(tmp_path):
 
 
 def test_saving_between_epochs_waits_but_saving_at_the_end_does_not(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(probe_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     probe = train_probe(fresh(), *data())
     files = ProbeFiles(tmp_path, "joint", IDENTITY)
+    now[0] = probe_module.SECONDS_BETWEEN_SAVES - 1
     files.save(probe, now=False)
     assert not files.last.exists()
-    later = time.monotonic() + probe_module.SECONDS_BETWEEN_SAVES + 1
-    monkeypatch.setattr(probe_module.time, "monotonic", lambda: later)
+    now[0] = probe_module.SECONDS_BETWEEN_SAVES + 1
     files.save(probe, now=False)
     assert files.last.exists()
 

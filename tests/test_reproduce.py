@@ -7,8 +7,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from dataset.protocols import DATASETS, STREAMS
 from options.evaluations import EVALUATIONS, PRETRAINING
 from options.reproduce import ReproduceOptions, parser
 from tests.tiny import write_dataset
+from tests.waiting import HANGS, heeding_interrupts, wait_until
 from tools.files import held
 from tools.reproduce import __main__ as command
 from tools.reproduce import plan, table
@@ -507,46 +506,47 @@ def test_a_run_that_died_holds_nothing(tmp_path):
         pass
 
 
-def test_a_signal_is_passed_on_to_a_child_in_a_session_of_its_own(tmp_path):
+def test_a_signal_reaches_a_child_once_and_is_remembered(tmp_path):
     program = (
-        "import os, signal, time\n"
-        "told = []\n"
-        "signal.signal(signal.SIGINT, lambda number, frame: told.append(number))\n"
-        "print('ready', flush=True)\n"
-        "while not told:\n"
-        "    time.sleep(0.01)\n"
-        "print('told', len(told), os.getsid(0) == os.getpid())\n"
+        f"import os, signal\nsignal.alarm({HANGS})\n"
+        "numbers = {signal.SIGINT, signal.SIGUSR1}\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, numbers)\n"
+        "print('ready', os.getpid(), flush=True)\n"
+        "while signal.sigwait(numbers) == signal.SIGINT:\n"
+        "    print('told', flush=True)\n"
     )
-    log, children = tmp_path / "log", Children(print)
+    log, pids = tmp_path / "log", []
+
+    def hear(line):  # in this thread, so whatever a signal sets off is over when the child is ended
+        if "ready" in line:
+            pids.append(int(line.split()[1]))
+            os.kill(os.getpid(), signal.SIGINT)
+        else:
+            os.kill(pids[0], signal.SIGUSR1)
+
+    children = Children(hear, every=0.01)
     with children.passing_signals():
-        threading.Thread(target=lambda: interrupt_when_ready(log), daemon=True).start()
         assert children.run([sys.executable, "-c", program], log, dict(os.environ)) == 0
     assert children.stopped_by == signal.SIGINT
-    assert "told 1 True" in log.read_text()  # a terminal's Ctrl-C does not reach it by itself
+    assert log.read_text().count("told") == 1
 
 
-def interrupt_when_ready(log):
-    until(lambda: "ready" in text_of(log))
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-def test_the_newest_line_of_a_child_is_told_while_it_runs(tmp_path):
-    told, seen = [], tmp_path / "seen"
+def test_the_newest_line_of_a_child_is_told_from_time_to_time(tmp_path):
+    told, heard = [], tmp_path / "heard"
     program = (
-        "import os, time\n"
+        "import sys\nfrom pathlib import Path\nfrom tests.waiting import wait_until\n"
         "print('first'); print('epoch 7 ', flush=True)\n"
-        f"while not os.path.exists({str(seen)!r}):\n"
-        "    time.sleep(0.01)\n"
+        "wait_until(Path(sys.argv[1]).exists)\n"
     )
 
-    def report(line):
+    def hear(line):
         told.append(line)
-        if line == "    epoch 7":
-            seen.touch()
+        heard.touch()
 
-    children = Children(report, every=0.1)
-    assert children.run([sys.executable, "-c", program], tmp_path / "log", dict(os.environ)) == 0
-    assert told[-1] == "    epoch 7"
+    children, environment = Children(hear, every=0.01), {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", program, str(heard)]
+    assert children.run(command, tmp_path / "log", environment) == 0
+    assert told == ["    epoch 7"]
 
 
 # The table
@@ -706,36 +706,53 @@ def reproduce(data, out, *more):
     return [sys.executable, "-m", "tools.reproduce", *where, *chosen, *extras, *more]
 
 
-def until(condition, process=None):
-    while not condition():
-        assert process is None or process.poll() is None
-        time.sleep(0.01)
-
-
 def test_interrupted_and_continued_from_end_to_end(data, tmp_path):
     long = TINY["pretraining"].replace("--epochs 2", "--epochs 24 --print-freq 1")
-    more = ("--streams", "joint", "--modes", "linear", "knn", "--pretraining", long)
+    extras = ("--pretraining", long, "--fractions", "0.5", "--subsets", "2")
+    chosen = ("--transfer-to", "ntu120:xsub", "--modes", *MODES[:-1])
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    argv = reproduce(data, tmp_path, *more)
+    argv = reproduce(data, tmp_path, *extras, *chosen, "--streams", "joint")
     process = subprocess.Popen(
-        argv, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+        heeding_interrupts(argv),
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     folder = tmp_path / Run(*XSUB, "GRU", "joint", 0).name
-    until(lambda: "\nepoch " in text_of(folder / "pretraining.log"), process)
+    wait_until(lambda: "\nepoch " in text_of(folder / "pretraining.log"), process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    said, _ = process.communicate()
+    said, _ = process.communicate(timeout=HANGS)
     assert process.returncode == 128 + signal.SIGINT
     assert "go on with: python -m tools.reproduce --data-path" in said
     assert "stopped by SIGINT" in text_of(folder / "pretraining.log")
     assert not (folder / "linear.json").exists()
-    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    finish(argv, environment)
     assert "resumed from" in text_of(folder / "pretraining.log")
     rows = [json.loads(line)["step"] for line in text_of(folder / "metrics.jsonl").splitlines()]
     assert rows == list(range(1, 73))
-    found = json.loads(text_of(tmp_path / "table.json"))["rows"]
-    assert {row["mode"] for row in found if row["last"]} == {"linear", "knn"}
-    assert "## Retrieval" in text_of(tmp_path / "table.md")
+    assert scored(tmp_path) == set(MODES[:-1])
+    (row,) = [row for row in rows_of(tmp_path, "semi") if row["last"]]
+    assert row["last"]["runs"] == 2
+    fused = ("--modes", "ensemble", "--streams", "joint", "bone")
+    assert finish(reproduce(data, tmp_path, *extras, *fused), environment).count("done in") == 3
+    assert scored(tmp_path) == {"linear", "ensemble"}
+    assert "## Ensemble" in text_of(tmp_path / "table.md")
+
+
+def finish(argv, environment):
+    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def rows_of(out, mode):
+    return [row for row in json.loads(text_of(out / "table.json"))["rows"] if row["mode"] == mode]
+
+
+def scored(out):
+    return {mode for mode in MODES for row in rows_of(out, mode) if row["last"]}
 
 
 def text_of(path):

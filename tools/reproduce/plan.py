@@ -100,13 +100,14 @@ def calibrate(options: PretrainingOptions) -> Speed:
     import torch
 
     from moco import HiCo, Views
+    from tools.checkpoint import make_optimizer
     from tools.runtime import pick_device, set_precision
     from tools.training.trainer import training_step
 
     device, precision = pick_device(options.run.device), options.speed.precision
     set_precision(precision, device)
     model = HiCo(options.encoder, options.contrast).to(device)
-    optimizer = torch.optim.SGD(model.learned(), lr=1e-6, momentum=0.9)
+    optimizer = make_optimizer(model, 1e-6, 0.9, 0.0)
     batch, steps = options.training.batch_size, []
     time_view = torch.randn(batch, 64, options.encoder.time_features, device=device)
     space_view = torch.randn(batch, 50, options.encoder.space_features, device=device)
