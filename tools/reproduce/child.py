@@ -27,7 +27,7 @@ class Children:
     _process: subprocess.Popen | None = None
 
     def run(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> int:
-        """Run a command, its lines added to a file; its exit status, -n where signal n killed it."""
+        """Run a command, its lines added to a file; its exit status, -n after signal n."""
         with log.open("ab") as lines:
             # A session of its own: Ctrl-C in a terminal would reach the child a second time, which
             # tells it to drop everything.
