@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from dataset.protocols import OTHER_WORDS, STREAMS, DataSet, load_datasets
@@ -72,9 +71,7 @@ class ReproduceOptions:
     datasets: tuple[str, ...] = _selected(PUBLISHED_DATASETS, any_text, "NAME", "data sets")
     protocols: tuple[str, ...] = _selected((), any_text, "NAME", "their splits", shown="all")
     encoders: tuple[str, ...] = _selected(KNOWN, one_of(KNOWN), "KIND", "sequence encoders")
-    streams: tuple[str, ...] = _selected(
-        STREAMS, one_of(STREAMS), "NAME", "streams of the skeleton"
-    )
+    streams: tuple[str, ...] = _selected(STREAMS, one_of(STREAMS), "NAME", "skeleton streams")
     modes: tuple[str, ...] = _selected(MODES, one_of(MODES), "NAME", "evaluations")
     seeds: tuple[int, ...] = _selected((0,), whole(0, MAX_SEED), "N", "one pre-training each")
     fractions: tuple[float, ...] = _selected(
@@ -98,7 +95,7 @@ class ReproduceOptions:
         others = OTHER_WORDS.items()
         words = {f"{one}:{word}": f"{one}:{name}" for one in self.known for word, name in others}
         self._spell("datasets", self.known)
-        self._spell("protocols", dict.fromkeys(name for _, name in folders), OTHER_WORDS)
+        self._spell("protocols", dict.fromkeys(name for _, name in folders))
         self._spell("transfer_to", [":".join(split) for split in folders], words)
         for dataset in self.datasets:
             folders = self.known[dataset].folders
@@ -115,9 +112,7 @@ class ReproduceOptions:
     def _set(self, name: str, values: Iterable[str]) -> None:
         object.__setattr__(self, name, tuple(values))
 
-    def _spell(
-        self, name: str, known: Iterable[str], words: Mapping[str, str] = MappingProxyType({})
-    ) -> None:
+    def _spell(self, name: str, known: Iterable[str], words: Mapping = OTHER_WORDS) -> None:
         """Spell names as they are known."""
         found = [spelled(text, tuple(known), words) for text in getattr(self, name)]
         if None in found:

@@ -18,7 +18,6 @@ Settings = dict[str, Any]
 _WHERE_AND_HOW = (
     ("data.data_path", "pretrained", "checkpoints", "output_path", "output", "training.resume")
     + ("search.save_features", "speed.graph", "run.device", "run.print_freq", "run.workers")
-    + ("scores",)
 )  # fmt: skip
 """Options that do not change what comes out."""
 
@@ -44,21 +43,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Cell:
-    """One thing to run: a pre-training or one evaluation of it.
+    """One thing to run: a pre-training or one evaluation of it."""
 
-    Attributes:
-        run: the pre-training that is meant or scored.
-        mode: a key of KINDS.
-        fraction: share of the labels; None for all.
-        subsets: subsets of that share; 1 with all labels.
-        target: what is scored where it is not what was trained on.
-    """
-
-    run: Run
-    mode: str
-    fraction: float | None = None
-    subsets: int = 1
-    target: Split | None = None
+    run: Run  # the pre-training that is meant or scored
+    mode: str  # a key of KINDS
+    fraction: float | None = None  # share of the labels; None for all
+    subsets: int = 1  # of that share
+    target: Split | None = None  # what is scored, where it is not what was trained on
 
     @property
     def kind(self) -> Kind:

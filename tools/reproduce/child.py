@@ -11,19 +11,12 @@ from types import FrameType
 
 @dataclass
 class Children:
-    """Runs one child at a time and passes signals on.
+    """Runs one child at a time and passes signals on."""
 
-    Attributes:
-        report: told the newest line of a child from time to time.
-        every: seconds between two such lines.
-        keep: open file descriptors that children inherit, such as a lock's.
-        stopped_by: number of the signal that ended the work, None while nothing did.
-    """
-
-    report: Callable[[str], None]
-    every: float = 60.0
-    keep: tuple[int, ...] = ()
-    stopped_by: int | None = None
+    report: Callable[[str], None]  # told the newest line of a child from time to time
+    every: float = 60.0  # seconds between two such lines
+    keep: tuple[int, ...] = ()  # open file descriptors that children inherit, such as a lock's
+    stopped_by: int | None = None  # number of the signal that ended the work
     _process: subprocess.Popen | None = None
 
     def run(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> int:

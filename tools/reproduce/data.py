@@ -13,19 +13,12 @@ from tools.reproduce.cells import Cell
 
 @dataclass(frozen=True)
 class SplitData:
-    """One split that is there.
+    """One split that is there."""
 
-    Attributes:
-        train: clips to train on.
-        test: clips to test on.
-        frames: frames a clip is stored with.
-        fingerprint: SHA-256 of names, classes and frame counts of both parts.
-    """
-
-    train: int
-    test: int
-    frames: int
-    fingerprint: str
+    train: int  # clips
+    test: int  # clips
+    frames: int  # that a clip is stored with
+    fingerprint: str  # SHA-256 of names, classes and frame counts of both parts
 
 
 def look(options: ReproduceOptions, split: Split) -> SplitData | str:

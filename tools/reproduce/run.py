@@ -30,21 +30,13 @@ VERSION = 2
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where one cell stands.
+    """Where one cell stands."""
 
-    Attributes:
-        state: DONE, TO_DO, SKIPPED or FAILED.
-        note: why it is skipped, or how it failed.
-        scores: of a finished evaluation, one for each subset of the labels.
-        product: SHA-256 of the file that others are made of, once it is there.
-        seconds: that a finished cell took.
-    """
-
-    state: str
-    note: str = ""
-    scores: tuple[Score, ...] = ()
-    product: str | None = None
-    seconds: float = 0.0
+    state: str  # DONE, TO_DO, SKIPPED or FAILED
+    note: str = ""  # why it is skipped, or how it failed
+    scores: tuple[Score, ...] = ()  # of a finished evaluation, one for each subset of the labels
+    product: str | None = None  # SHA-256 of the file that others are made of, once it is there
+    seconds: float = 0.0  # that a finished cell took
 
     def __str__(self) -> str:
         if self.state != DONE:
@@ -64,7 +56,8 @@ class Runner:
             ValueError: an option that a script refuses, a pre-training made with other settings,
                 or nothing to run at all.
         """
-        self.options, cells, plain = options, expand(options), replace(options, extras={})
+        self.options, self.out = options, options.out
+        cells, plain = expand(options), replace(options, extras={})
         splits = dict.fromkeys(split for cell in cells for split in (cell.source, cell.split))
         self.found = {split: data.look(options, split) for split in splits}
         self.asked = {cell: read(cell, options) for cell in cells}
@@ -87,11 +80,7 @@ class Runner:
         return [note for note in notes if note]
 
     def look(self, cell: Cell) -> Outcome:
-        """Where a cell stands, from the disk alone; what it needs has been looked at.
-
-        Raises:
-            ValueError: a pre-training that was made with other settings.
-        """
+        """Where a cell stands on disk; ValueError for a pre-training made with other settings."""
         reason = data.missing(cell, self.found)
         if reason:
             return Outcome(SKIPPED, reason)
@@ -101,7 +90,7 @@ class Runner:
                 return Outcome(SKIPPED, f"what it needs {one.state}: {one.note}")
         if any(one.state == TO_DO for one in needed):
             return Outcome(TO_DO)
-        record, product = self._record(cell), cell.product(self.options.out)
+        record, product = self._record(cell), cell.product(self.out)
         if product and not product.is_file():
             return Outcome(TO_DO)
         if cell.mode == PRETRAINING:
@@ -122,7 +111,7 @@ class Runner:
 
     def _record(self, cell: Cell) -> Json:
         """The record of a cell; empty where it was never begun."""
-        path = cell.record(self.options.out)
+        path = cell.record(self.out)
         if not path.is_file():
             return {}
         try:
@@ -138,7 +127,7 @@ class Runner:
 
     def _refuse_other(self, cell: Cell, record: Json) -> None:
         """Never lose or mix a pre-training."""
-        folder = cell.folder(self.options.out)
+        folder = cell.folder(self.out)
         if not record:
             raise ValueError(f"{folder} holds a checkpoint of another run; choose another --out")
         old, new = record["settings"], self.settings(cell)
@@ -153,7 +142,7 @@ class Runner:
         """The scores that a cell left; ValueError where there are none."""
         if cell.mode == PRETRAINING:
             return ()
-        path = cell.folder(self.options.out) / RESULTS
+        path = cell.folder(self.out) / RESULTS
         if not path.is_file():
             raise ValueError(f"it left no {path}")
         try:
@@ -167,13 +156,7 @@ class Runner:
         report: Callable[[str], None],
         after_each: Callable[[], object] = lambda: None,
     ) -> None:
-        """Run every cell that is to do, until the last one or a signal.
-
-        Args:
-            children: runs the scripts.
-            report: told what begins and how it ended.
-            after_each: called when a cell has ended.
-        """
+        """Run every cell that is to do, until the last one or a signal; `report` is told of it."""
         for number, cell in enumerate(self.outcomes, start=1):
             if children.stopped_by is not None:
                 return
@@ -185,12 +168,8 @@ class Runner:
                 after_each()
 
     def _run_cell(self, cell: Cell, children: Children) -> Outcome:
-        path, state = cell.record(self.options.out), cell.state(self.options.out)
-        product, settings, began = (
-            cell.product(self.options.out),
-            self.settings(cell),
-            time.monotonic(),
-        )
+        path, state, product = (of(self.out) for of in (cell.record, cell.state, cell.product))
+        settings, began = self.settings(cell), time.monotonic()
         begun = self._record(cell).get("settings") == settings
         record = {"version": VERSION, "cell": str(cell), "settings": settings}
         write_json(path, record)
@@ -208,14 +187,11 @@ class Runner:
 
     def _call(self, cell: Cell, children: Children, resume: Path | None) -> None:
         """Run the script of a cell; ValueError where it fails."""
-        words, log = (
-            command(cell, self.options, resume),
-            cell.record(self.options.out).with_suffix(".log"),
-        )
-        folder = cell.folder(self.options.out)
+        words, folder = command(cell, self.options, resume), cell.folder(self.out)
         folder.mkdir(parents=True, exist_ok=True)
         # What an earlier run found must not be taken for what this one finds.
         (folder / RESULTS).unlink(missing_ok=True)
+        log = cell.record(self.out).with_suffix(".log")
         with log.open("a", encoding="utf-8") as file:
             file.write(f"$ {shlex.join(words)}\n")
         start = log.stat().st_size

@@ -41,24 +41,14 @@ def where(cell: Cell) -> Where:
 
 
 def rows(outcomes: Outcomes, datasets: Mapping[str, DataSet] = DATASETS) -> list[Row]:
-    """Every published figure and every evaluation of ours, side by side.
-
-    Args:
-        outcomes: of every cell of the selection.
-        datasets: the data sets there are.
-
-    Returns:
-        Rows in the order of modes and data sets. A figure of another method stands beside ours of
-        the Transformer, or of the first encoder there is.
-    """
+    """Every published figure and every evaluation of ours, in the order of modes and data sets."""
     ours: dict[Where, dict[str, list[Cell]]] = {}
     for cell in outcomes:
         if cell.mode != PRETRAINING:
             ours.setdefault(where(cell), {}).setdefault(cell.run.encoder, []).append(cell)
     published: dict[Where, list[Figure]] = {}
-    for figure in FIGURES:
-        of = (figure.mode, figure.dataset, figure.protocol, figure.stream, "")
-        published.setdefault(of, []).append(figure)
+    for one in FIGURES:
+        published.setdefault((one.mode, one.dataset, one.protocol, one.stream, ""), []).append(one)
 
     def _place(of: Where) -> tuple:
         mode, dataset, protocol, stream, details = of
@@ -77,6 +67,7 @@ def _rows_of(
 ) -> Iterator[Row]:
     names = ("mode", "dataset", "protocol", "stream", "details")
     by_encoder = {one.encoder: one for one in figures if one.encoder}
+    # A figure of another method stands beside ours of the Transformer, or of the first encoder.
     beside = "Transformer" if "Transformer" in cells else next(iter(cells), "")
     pairs = [(encoder, by_encoder.get(encoder)) for encoder in dict.fromkeys((*cells, *by_encoder))]
     pairs += [(beside, figure) for figure in figures if not figure.encoder]
@@ -94,18 +85,13 @@ def _rows_of(
 
 
 def summarise(cells: Sequence[Cell], outcomes: Outcomes) -> Row:
-    """The figures of cells that differ in their seed only.
-
-    Args:
-        cells: none, where it was not asked for.
-        outcomes: of at least these cells.
+    """The figures of cells that differ in their seed only, over seeds and subsets.
 
     Returns:
-        `last` and `best`, each mean, std (n - 1, None for one run) and runs over seeds and
-        subsets, None where there is none; the values by seed; and `state` in words.
+        `state` in words, the `values` by seed, and `last` and `best`: mean, std (n - 1, None for
+        one run) and runs; None where there is none.
     """
-    values = {str(cell.run.seed): list(outcomes[cell].scores) for cell in cells}
-    values = {seed: scores for seed, scores in values.items() if scores}
+    values = {str(c.run.seed): list(outcomes[c].scores) for c in cells if outcomes[c].scores}
     summary: Row = {"state": _state([outcomes[cell].state for cell in cells]), "values": values}
     for which in ("last", "best"):
         tops = [score[which] for scores in values.values() for score in scores if which in score]
@@ -133,11 +119,8 @@ def markdown(
             parts += [f"## {kind.title}", "\n".join([_HEADER, rule, *lines])]
     left = {"Skipped": skipped(outcomes)}
     for state, title in ((FAILED, "Failed"), (TO_DO, "Not run yet")):
-        left[title] = [
-            ": ".join(filter(None, (str(cell), outcome.note)))
-            for cell, outcome in outcomes.items()
-            if outcome.state == state
-        ]
+        notes = _notes(outcomes, state)
+        left[title] = [": ".join(filter(None, one.values())) for one in notes]
     for title, lines in left.items():
         parts += [f"## {title}", "\n".join(f"- {line}" for line in lines)] if lines else []
     return "\n\n".join(parts) + "\n"
@@ -162,30 +145,23 @@ def _line(row: Row) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _notes(outcomes: Outcomes, state: str) -> list[dict[str, str]]:
+    left = {cell: outcome for cell, outcome in outcomes.items() if outcome.state == state}
+    return [{"cell": str(cell), "note": outcome.note} for cell, outcome in left.items()]
+
+
 def _figure(summary: Row) -> str:
     mean = f"{summary['mean']:.2f}"
     return mean if summary["std"] is None else f"{mean} ± {summary['std']:.2f}"
 
 
 def save(runner: Runner, command: str) -> tuple[Path, Path]:
-    """Write `table.md` and `table.json`, each whole or not at all, and name them.
-
-    Args:
-        runner: where every cell stands.
-        command: what makes this table.
-    """
+    """Write `table.md` and `table.json`, each whole or not at all, and name them."""
     outcomes, notes, folder = runner.outcomes, runner.notes(), runner.options.out
     found = rows(outcomes, runner.options.known)
     text, table = folder / "table.md", folder / "table.json"
     said = markdown(found, outcomes, command, notes)
     write_whole(text, lambda file: file.write(said.encode()))
-    left = {
-        state: [
-            {"cell": str(cell), "note": outcome.note}
-            for cell, outcome in outcomes.items()
-            if outcome.state == state
-        ]
-        for state in (SKIPPED, FAILED, TO_DO)
-    }
+    left = {state: _notes(outcomes, state) for state in (SKIPPED, FAILED, TO_DO)}
     write_json(table, {"command": command, "notes": notes, "rows": found, **left})
     return text, table
