@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dataset.protocols import DATASETS, STREAMS
-from options.evaluations import EVALUATIONS, PRETRAINING
+from options.evaluations import EVALUATIONS, KINDS, PRETRAINING
 from options.reproduce import ReproduceOptions, parser
 from tests.tiny import write_dataset
 from tests.waiting import HANGS, heeding_interrupts, wait_until
@@ -216,6 +216,18 @@ def test_a_bad_selection_is_one_line_and_status_2(data, tmp_path, capsys, given,
     assert not list(tmp_path.rglob("*.tar"))
 
 
+def test_help_loads_neither_torch_nor_numpy():
+    program = (
+        "import sys\nfrom tools.reproduce.__main__ import main\n"
+        "try:\n    main(['--help'])\n"
+        "finally:\n    print(sorted({'torch', 'numpy'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert '--linear "--lr 1' in done.stdout
+    assert done.stdout.endswith("[]\n")
+
+
 class Scripts:
     """Stands in for the scripts: leaves what they leave, and keeps what it was called with."""
 
@@ -414,6 +426,18 @@ def test_a_finished_evaluation_that_cannot_be_resumed_begins_anew(go):
     _, runner = go(scripts, modes=("linear",))
     assert given == [True, False]
     assert states(runner) == [DONE, DONE]
+
+
+def test_a_new_evaluation_is_one_row(go, monkeypatch):
+    toy = KINDS["linear"]._replace(title="Toy probe", scores=lambda found: [{"last": 12.5}])
+    for rows in (KINDS, EVALUATIONS):
+        monkeypatch.setitem(rows, "toy", toy)
+    scripts, runner = go(modes=("toy",), extras={"toy": "--epochs 3 --schedule"})
+    assert scripts.calls == [PRETRAINING, "toy"]
+    assert scripts.argv_as_given[2:5] == ["--epochs", "3", "--schedule"]
+    text = table.markdown(table.rows(runner.outcomes), runner.outcomes, "x")
+    assert "## Toy probe" in text
+    assert "| 12.50 |" in text
 
 
 def test_an_ensemble_sums_the_scores_of_its_probes(go, tmp_path):
