@@ -3,14 +3,17 @@
 import fcntl
 import json
 import os
+import pickle
 import signal
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from dataset.arrays import load_labels
 from dataset.protocols import DATASETS, STREAMS
 from options.evaluations import EVALUATIONS, KINDS, PRETRAINING
 from options.reproduce import ReproduceOptions, parser
@@ -21,7 +24,7 @@ from tools.reproduce import __main__ as command
 from tools.reproduce import plan, table
 from tools.reproduce.cells import LAST, Cell, Run, expand, read
 from tools.reproduce.child import Children
-from tools.reproduce.data import SplitData, missing, unlike_published
+from tools.reproduce.data import SplitData, look, missing, unlike_published
 from tools.reproduce.published import FIGURES
 from tools.reproduce.run import DONE, FAILED, SKIPPED, TO_DO, Outcome, Runner
 
@@ -293,6 +296,8 @@ def test_what_is_done_is_not_run_again(go):
     scripts, runner = go()
     assert scripts.calls == [PRETRAINING, "linear", "knn"]
     assert states(runner) == [DONE] * 3
+    found = [outcome.scores for outcome in runner.outcomes.values()]
+    assert found == [(), ({"last": 50.0, "best": 55.0},), ({"last": 40.0},)]
     scripts, runner = go()
     assert scripts.calls == []
     assert states(runner) == [DONE] * 3
@@ -331,6 +336,14 @@ def test_an_option_that_came_later_was_left_at_its_default(go, tmp_path):
     assert scripts.argv["--resume"].endswith(LAST)
     other = {"linear": TINY["linear"] + " --momentum 0.8"}
     assert go(extras=other)[0].calls == ["linear"]
+
+
+def test_what_an_earlier_run_found_is_not_taken_for_what_a_later_one_finds(go):
+    go()
+    scripts = Scripts()
+    scripts.classify = lambda folder, name: None
+    _, runner = go(scripts, extras={"linear": TINY["linear"] + " --momentum 0.8"})
+    assert states(runner) == [DONE, FAILED, DONE]
 
 
 def test_a_script_that_leaves_no_result_has_failed(go):
@@ -401,6 +414,36 @@ def test_an_interrupted_evaluation_goes_on_from_its_file(go, tmp_path):
     assert scripts.calls == ["linear"]
     assert scripts.argv["--resume"].endswith("linear/joint_model_last.pth.tar")
     assert states(runner) == [DONE, DONE]
+
+
+def test_what_was_interrupted_with_other_settings_begins_anew(go):
+    scripts = Scripts()
+    scripts.stops = {"linear"}
+    go(scripts)
+    other = {"linear": TINY["linear"] + " --momentum 0.8"}
+    scripts, _ = go(modes=("linear",), extras=other)
+    assert scripts.calls == ["linear"]
+    assert "--resume" not in scripts.argv
+
+
+def test_interrupted_subsets_of_the_labels_go_on_from_the_first_ones_file(go):
+    scripts = Scripts()
+    scripts.stops = {"semi-0.5"}
+    go(scripts, modes=("semi",))
+    scripts.stops, scripts.stopped_by = set(), None
+    go(scripts, modes=("semi",))
+    assert scripts.argv["--resume"].endswith("semi-0.5/joint_run0_model_last.pth.tar")
+
+
+def test_a_pretraining_that_is_refused_does_not_begin_anew(go):
+    scripts = Scripts()
+    scripts.stops = {PRETRAINING}
+    go(scripts)
+    scripts = Scripts()
+    scripts.fails = {PRETRAINING: "error: --resume was trained otherwise"}
+    _, runner = go(scripts, modes=())
+    assert scripts.calls == [PRETRAINING]
+    assert states(runner) == [FAILED]
 
 
 def test_an_interrupted_pretraining_goes_on_from_its_last_checkpoint(go, tmp_path):
@@ -492,6 +535,65 @@ def test_clips_of_two_normalisations_are_not_mixed():
     found = {XSUB: SplitData(9, 9, 300, "a"), target: SplitData(9, 9, 50, "b")}
     assert "two normalisations" in missing(Cell(run, "transfer", target=target), found)
     assert missing(Cell(run, "linear"), found) == ""
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_the_fingerprint_of_a_split_knows_names_classes_and_frames_of_both_parts(tmp_path, part):
+    folder = write_dataset(tmp_path, protocol="cross_subject", train=4, val=4)
+    options, seen = choose(data_path=tmp_path), set()
+    (labels,) = folder.glob(f"{part}*.pkl")
+    (frames,) = folder.glob(f"{part}*num_frame*.npy")
+    names, classes = load_labels(labels)
+    for content in ((names, classes), (names, classes[::-1]), (names[::-1], classes)):
+        labels.write_bytes(pickle.dumps(content))
+        seen.add(look(options, XSUB).fingerprint)
+    np.save(frames, np.load(frames)[::-1])
+    seen.add(look(options, XSUB).fingerprint)
+    assert len(seen) == 4
+
+
+def test_evaluations_of_the_fine_tuned_encoder_take_its_options_before_their_own():
+    extras = {"finetune": ("--epochs", "9", "--lr", "0.1", "--schedule"), "semi": ("--lr", "0.2")}
+    options = read(cell_of("semi", 0, fraction=0.5), choose(extras=extras))
+    assert (options.training.epochs, options.training.lr) == (9, 0.2)
+
+
+def test_a_failed_cell_is_said_and_is_status_1_and_children_hold_the_folder(
+    data, tmp_path, capsys, monkeypatch
+):
+    kept = []
+
+    def fail(self, command, log, environment):
+        kept.extend(self.keep)
+        log.open("a").write("error: no memory\n")
+        return 3
+
+    monkeypatch.setattr(Children, "run", fail)
+    with pytest.raises(SystemExit) as stopped:
+        command.main(reproduce(data, tmp_path, "--streams", "joint", "--modes", "knn")[3:])
+    said = capsys.readouterr().out
+    assert stopped.value.code == 1
+    assert "    failed: no memory (exit status 3); see " in said
+    assert said.endswith("0 done, 1 failed, 1 skipped\n")
+    assert "## Failed" in text_of(tmp_path / "table.md")
+    assert len(kept) == 1
+
+
+def test_a_folder_is_held_by_one_at_a_time(tmp_path):
+    with (
+        held(tmp_path),
+        pytest.raises(ValueError, match="another run, or a script"),
+        held(tmp_path),
+    ):
+        pass
+    with held(tmp_path):
+        pass
+
+
+def test_a_child_is_out_of_reach_of_the_terminal(tmp_path):
+    program = "import os; print(os.getsid(0) == os.getpid())"
+    Children(print).run([sys.executable, "-c", program], tmp_path / "log", dict(os.environ))
+    assert text_of(tmp_path / "log") == "True\n"
 
 
 def test_two_runs_do_not_share_a_folder(data, tmp_path, capsys):
