@@ -246,7 +246,8 @@ def test_a_broken_description_in_the_data_path_is_one_line_of_every_script(tmp_p
     assert capsys.readouterr().err == f"error: {path}: name is missing\n"
     path.write_text(json.dumps(changed(name="other")))
     with pytest.raises(ValueError, match="it describes other, but lies in our_lab"):
-        load_datasets(out)
+        load_datasets(out, "our_lab")
+    assert load_datasets(out, "ntu60") == DATASETS
 
 
 BODY = np.ones((4, 25, 3), np.float32)

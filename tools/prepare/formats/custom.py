@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dataset.protocols import DESCRIPTION, custom, read_description
+from dataset.custom import DESCRIPTION, custom, read_description
 from dataset.skeleton import NUM_COORDINATES, NUM_JOINTS
 from options.prepare import BuildOptions, raw_option
 from tools.files import write_whole
