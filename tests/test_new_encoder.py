@@ -84,7 +84,7 @@ def test_help_shows_its_kind_and_its_option(script, capsys):
 def test_its_option_has_the_bounds_of_its_config(data, tmp_path, capsys):
     with pytest.raises(SystemExit):
         pretraining.main(arguments(data, tmp_path, "--encoder", "TCN", "--kernel-size", "0"))
-    assert "error: --kernel-size 0: needs a number 1 or more" in capsys.readouterr().err
+    assert "error: --kernel-size 0: needs a whole number, 1 or more" in capsys.readouterr().err
 
 
 def test_it_trains_and_resumes_to_the_last_bit(data, whole, tmp_path):
