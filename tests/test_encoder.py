@@ -130,3 +130,23 @@ def test_levels_taken_together_or_apart_encode_the_same():
     together = sequence.encode(levels)
     for level, encoded in zip(levels, together, strict=True):
         torch.testing.assert_close(encoded, sequence.encode([level])[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("GRU", "sequence.rnn.bias_hh_l{}_reverse"),
+        ("LSTM", "sequence.rnn.weight_ih_l{}"),
+        ("Transformer", "sequence.layers.{}.self_attn.out_proj.weight"),
+    ],
+)
+def test_each_parameter_knows_its_layer_from_the_input_up(kind, name):
+    encoder = HierarchicalEncoder(encoder_config(kind, hidden_size=8, num_layers=3))
+    depths = {name: encoder.depth_of(name) for name, _ in encoder.named_parameters()}
+    assert encoder.depth == 5
+    for branch in ("time", "space"):
+        assert depths[f"{branch}.embedding.3.bias"] == 0
+        assert depths[f"{branch}.downsample.conv.weight"] == 1
+        assert [depths[f"{branch}.{name.format(layer)}"] for layer in range(3)] == [2, 3, 4]
+    counts = [list(depths.values()).count(depth) for depth in range(5)]
+    assert counts[2] == counts[3] == counts[4] == (len(depths) - counts[0] - counts[1]) / 3
