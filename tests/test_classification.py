@@ -4,7 +4,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -95,7 +94,7 @@ def test_last_and_best_are_printed_and_told_apart(run, path):
     assert last == scores[-1]
     assert best == max(scores, key=lambda row: row[2])
     assert last_line.endswith("<- the headline")
-    assert best_line.endswith("<- the published figure; the test part chose its epoch")
+    assert best_line.endswith("<- the metric the paper reports; the test part chose its epoch")
 
 
 def test_the_encoder_is_shown_unchanged_and_its_file_untouched(run, path):
@@ -268,21 +267,14 @@ def test_a_device_that_is_not_there_is_an_error(refuse, path):
 
 
 @pytest.mark.parametrize("script", ["action_classification", "action_retrieval", "pretraining"])
-def test_each_script_answers_help_at_once_and_without_torch(script):
+def test_each_script_answers_help_without_torch(script):
     program = (
         f"import sys\nsys.argv[1:] = ['--help']\nimport {script}\n"
         f"try:\n    {script}.main()\nexcept SystemExit:\n    pass\n"
         "print([name for name in ('torch', 'numpy') if name in sys.modules], file=sys.stderr)\n"
     )
-    best = float("inf")
-    for _ in range(5):  # the machine may be busy: one quick answer shows that it can be
-        start = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        best = min(best, time.perf_counter() - start)
-        assert done.stderr.strip() == "[]"
-        assert "(default:" in done.stdout
-        if best < 0.3:
-            break
-    assert best < 0.3
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.strip() == "[]"
+    assert "(default:" in done.stdout

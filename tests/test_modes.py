@@ -97,8 +97,8 @@ def test_results_say_what_was_done_and_what_came_of_it(mode, run, path, data):
     assert found["mode"] == mode
     assert (found["dataset"], found["protocol"]) == ("ntu60", "cross_view")
     assert found["counts"] == {"train": 24, "test": 12, "classes": 60}
-    assert found["settings"]["lr"] == 0.05
-    assert found["settings"]["data_path"] == str(data)
+    assert found["settings"]["training"]["lr"] == 0.05
+    assert found["settings"]["data"]["data_path"] == str(data)
     assert found["seed"] == 3
     assert found["complete"] is True
     assert found["encoder"]["hidden_size"] == 8
