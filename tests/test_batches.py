@@ -13,6 +13,7 @@ from dataset.augment import FRAMES, Window, sample_window
 from dataset.batches import EpochDraws, PretrainingBatches, draw_order
 from dataset.packed import PackedSplit
 from dataset.views import downstream_views
+from tests.oracles.augment import ramp, window_of
 
 
 def dense_split(count=11, seed=0):
@@ -211,6 +212,40 @@ def test_the_two_views_of_a_clip_differ_and_share_their_draw_with_no_other():
     assert len(flat.unique()) > 4
     entries = draws.spatial.entries.flatten(0, 2)
     assert len(entries.unique(dim=0)) == entries.shape[0]
+
+
+def ramps(count, frames):
+    """Clips whose views tell from which frames they were read."""
+    data = np.stack([ramp(frames)] * count)
+    names = [f"clip{i:03d}" for i in range(count)]
+    lengths, labels = np.full(count, frames), np.zeros(count, np.int64)
+    return PackedSplit.from_arrays(SplitArrays(Path("ramps"), data, lengths, labels, names))
+
+
+def windows(view, frames):
+    """(B, 2) start and length of the crop of each clip."""
+    return np.array([window_of(clip, frames) for clip in view.time.numpy()])
+
+
+def test_query_and_key_view_have_a_crop_each_of_the_published_lengths():
+    loader = PretrainingBatches(ramps(60, 300), "joint", 60, torch.Generator().manual_seed(0))
+    loader.start_epoch()
+    query, key = (windows(view, 300) for view in loader.batch(0))
+    for drawn in (query, key):
+        assert drawn[:, 1].min() == 64
+        assert 270 < drawn[:, 1].max() <= 300
+        assert len(np.unique(drawn, axis=0)) > 50
+    differ = (query != key).mean(axis=0)  # of starts, of lengths; one in 60 is both times 64
+    assert (differ > 0.9).all()
+
+
+@pytest.mark.parametrize(("frames", "shortest"), [(300, 150), (100, 64)])
+def test_a_random_crop_downstream_has_half_the_frames_or_more_and_at_least_64(frames, shortest):
+    split, draws = ramps(100, frames), torch.Generator().manual_seed(0)
+    drawn = windows(downstream_views(split, torch.arange(100), "joint", draws), frames)
+    assert shortest <= drawn[:, 1].min() <= 1.1 * shortest
+    assert 0.95 * frames < drawn[:, 1].max() <= frames
+    assert len(np.unique(drawn[:, 0])) > 20
 
 
 def test_an_epoch_comes_back_from_its_generator_state():

@@ -111,6 +111,33 @@ def test_recordings_are_prepared_like_ntu(tmp_path, joints):
             assert CLASSES[label] in name
 
 
+def test_an_interrupted_preparation_with_another_joint_map_begins_anew(
+    tmp_path, capsys, monkeypatch
+):
+    first, second = list(range(30, 5, -1)), list(range(6, 31))
+    raw, load, opened = write(tmp_path / "raw", DESCRIPTION, first), np.load, []
+
+    def stopping(*arguments, **more):
+        if len(opened) == 3:
+            raise KeyboardInterrupt
+        opened.append(arguments)
+        return load(*arguments, **more)
+
+    (raw / "dataset.json").write_text(json.dumps(DESCRIPTION | {"joints": first}))
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "load", stopping)
+        with pytest.raises(SystemExit):
+            prepare(raw)
+    assert "3 of 6 clips done; the same command goes on" in capsys.readouterr().err
+    (raw / "dataset.json").write_text(json.dumps(DESCRIPTION | {"joints": second}))
+    out = prepare(raw)
+    assert "going on" not in capsys.readouterr().out
+    fresh = tmp_path / "fresh"
+    main(["custom", "--raw", str(raw), "--out", str(fresh), "-j", "1"])
+    for path in fresh.rglob("*.*"):
+        assert path.read_bytes() == (out / path.relative_to(fresh)).read_bytes()
+
+
 def test_the_data_set_is_known_to_every_script_by_its_data_path(tmp_path):
     out = prepare(write(tmp_path / "raw"))
     DATASETS.pop("our_lab", None)

@@ -66,6 +66,24 @@ def test_every_matrix_is_xavier_uniform_and_the_key_is_a_copy(kind):
         assert not other.requires_grad
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_matrix_starts_as_pytorch_starts_it(kind):
+    """Xavier would take the depthwise convolution to (6 / (5 + 5 d)) ** 0.5."""
+    torch.manual_seed(0)
+    query = HiCo(EncoderConfig(kind=kind, hidden_size=64), queue_size=64).query
+    modules = dict(query.named_modules())
+    for name, parameter in query.named_parameters():
+        if parameter.dim() == 2:
+            continue
+        module = modules[name.rpartition(".")[0]]
+        if isinstance(module, torch.nn.LayerNorm):
+            assert (parameter == float(name.endswith("weight"))).all(), name
+        elif isinstance(module, torch.nn.Conv1d):  # 1 / fan-in of 5, weight and bias
+            assert 0.9 * 5**-0.5 < parameter.abs().max() <= 5**-0.5, name
+    (conv, *_) = (m for m in modules.values() if isinstance(m, torch.nn.Conv1d))
+    assert conv.weight.dim() == 3
+
+
 def test_both_transformers_and_all_their_layers_start_from_the_same_vectors():
     torch.manual_seed(0)
     encoder = HiCo(EncoderConfig(hidden_size=16, num_layers=2), queue_size=8).query.encoder

@@ -69,6 +69,18 @@ def test_instance_accuracy_counts_keys_nearer_than_the_whole_queue():
     assert hierarchical_contrast(compare(batch, keys, queues, 0.2)).instance_accuracy == 0.5
 
 
+def test_the_own_key_must_be_nearer_than_the_nearest_negative_not_than_their_mean():
+    axis, across = torch.eye(4)[:2]
+    query = axis.expand(3, 4)
+    near = [0.9, 0.5, -0.9]  # cosine between each query and its own key; of negatives 0.7 and -1
+    own = torch.stack([cosine * axis + (1 - cosine**2) ** 0.5 * across for cosine in near])
+    negatives = torch.stack([0.7 * axis + 0.51**0.5 * across, -axis])
+    keys = Levels(*[own[:, None]] * 2, *[own] * 3)
+    batch = Levels(*[query[:, None]] * 2, *[query] * 3)
+    losses = hierarchical_contrast(compare(batch, keys, Levels(*[negatives] * 5), 0.2))
+    assert losses.instance_accuracy.item() == pytest.approx(1 / 3)
+
+
 @pytest.fixture
 def model():
     torch.manual_seed(0)

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import pretraining
 from dataset.batches import PretrainingBatches
 from moco.published import from_published
 from tests.tiny import write_dataset
+from tests.waiting import HANGS
 from tools import checkpoint
 from tools.checkpoint import read
 from tools.training import trainer
@@ -142,7 +142,7 @@ def test_a_real_process_answers_a_real_signal(data, tmp_path):
         if line.startswith("epoch"):
             break
     process.send_signal(signal.SIGTERM)
-    rest, _ = process.communicate(timeout=60)
+    rest, _ = process.communicate(timeout=HANGS)
     assert process.returncode == 128 + signal.SIGTERM
     assert "stopped by SIGTERM" in rest
     assert read(tmp_path / LAST)["progress"]["step"] == rows(tmp_path)[-1]["step"]
@@ -271,16 +271,35 @@ def test_too_few_clips_are_refused(data, tmp_path, capsys):
     assert "14 clips do not fill one batch" in fails(capsys, argv)
 
 
-def test_checkpoint_last_waits_where_writing_is_slow(data, tmp_path, monkeypatch):
-    written = []
+@pytest.mark.parametrize(
+    ("writing", "epochs_with_it"),
+    [(0.0, [1, 2, 3, 4, 5, 6]), (0.15, [1, 6]), (0.05, [1, 4, 6])],  # each epoch takes a second
+)
+def test_checkpoint_last_takes_a_small_share_of_the_time(
+    writing, epochs_with_it, data, tmp_path, monkeypatch
+):
+    now, written = [0.0], []
+    start = PretrainingBatches.start_epoch
 
-    def slow(payload, path):
-        written.append(path.name)
-        time.sleep(0.2)
+    def a_second_later(batches):
+        now[0] += 1.0
+        start(batches)
 
-    monkeypatch.setattr(checkpoint, "save_whole", slow)
+    def save(payload, path):
+        now[0] += writing
+        if path.name == LAST:
+            written.append(payload["epoch"])
+
+    def clock():
+        now[0] += 1e-6  # no two looks at it are the same
+        return now[0]
+
+    monkeypatch.setattr(trainer, "clock", clock)
+    monkeypatch.setattr(trainer, "WRITING_SHARE", 0.02)
+    monkeypatch.setattr(PretrainingBatches, "start_epoch", a_second_later)
+    monkeypatch.setattr(checkpoint, "save_whole", save)
     pretraining.main(arguments(data, tmp_path, "--epochs", "6", "--save-freq", "100"))
-    assert written.count(LAST) == 2  # the first epoch and the end of the run
+    assert written == epochs_with_it
 
 
 def test_bf16_follows_float32_and_says_so_in_no_loss(data, whole, tmp_path):

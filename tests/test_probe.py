@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -220,11 +221,14 @@ def test_the_saved_files_hold_the_published_entries(tmp_path):
 
 
 def test_saving_between_epochs_waits_but_saving_at_the_end_does_not(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(classifier, "time", SimpleNamespace(monotonic=lambda: now[0]))
     probe = train_probe(fresh(), *data())
     files = ClassifierFiles(tmp_path, "joint", IDENTITY)
+    now[0] = classifier.SECONDS_BETWEEN_SAVES - 1
     files.save(probe, now=False)
     assert not files.last.exists()
-    monkeypatch.setattr(classifier, "SECONDS_BETWEEN_SAVES", -1.0)
+    now[0] = classifier.SECONDS_BETWEEN_SAVES + 1
     files.save(probe, now=False)
     assert files.last.exists()
 

@@ -96,3 +96,16 @@ def test_under_autocast_only_the_products_are_rounded():
         assert (one - other).norm() < 0.02 * other.norm()
     of_products = gradients(rounded, rnn.weight_ih_l0, rnn.weight_hh_l0_reverse)
     assert all(torch.equal(grad, grad.bfloat16().float()) for grad in of_products)
+
+
+def test_under_autocast_the_gradients_of_the_biases_are_summed_in_float32():
+    """Of what is rounded to bfloat16, so that only the sums tell it from a sum in bfloat16."""
+    torch.manual_seed(0)
+    rnn = nn.GRU(8, 6, bidirectional=True)
+    x = torch.randn(12, 3, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        states = gru_layer(x, GRUWeights.of(rnn, 0))
+    biases = {name: bias for name, bias in rnn.named_parameters() if "bias" in name}
+    for name, grad in zip(biases, gradients(states, *biases.values()), strict=True):
+        for gate, part in zip("rzn", grad.chunk(3), strict=True):
+            assert (part != part.bfloat16().float()).sum() >= 4, (name, gate)  # of six

@@ -7,14 +7,13 @@ import signal
 import statistics
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from dataset.protocols import DATASETS, STREAMS
 from tests.tiny import write_dataset
+from tests.waiting import HANGS, heeding_interrupts, wait_until
 from tools.reproduce import __main__ as command
 from tools.reproduce import estimate, plan, table
 from tools.reproduce.cells import (
@@ -481,34 +480,45 @@ def test_a_child_keeps_the_lock_of_a_parent_that_was_lost(tmp_path):
 
 def test_a_signal_reaches_a_child_once_and_is_remembered(tmp_path):
     program = (
-        "import signal, time\n"
-        "told = []\n"
-        "signal.signal(signal.SIGINT, lambda number, frame: told.append(number))\n"
-        "print('ready', flush=True)\n"
-        "end = time.monotonic() + 0.5\n"
-        "while time.monotonic() < end:\n"
-        "    time.sleep(0.01)\n"
-        "print('told', len(told))\n"
+        f"import os, signal\nsignal.alarm({HANGS})\n"
+        "numbers = {signal.SIGINT, signal.SIGUSR1}\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, numbers)\n"
+        "print('ready', os.getpid(), flush=True)\n"
+        "while signal.sigwait(numbers) == signal.SIGINT:\n"
+        "    print('told', flush=True)\n"
     )
-    log, children = tmp_path / "log", Children(print)
+    log, pids = tmp_path / "log", []
+
+    def hear(line):  # in this thread, so whatever a signal sets off is over when the child is ended
+        if "ready" in line:
+            pids.append(int(line.split()[1]))
+            os.kill(os.getpid(), signal.SIGINT)
+        else:
+            os.kill(pids[0], signal.SIGUSR1)
+
+    children = Children(hear, every=0.01)
     with children.passing_signals():
-        threading.Thread(target=lambda: interrupt_when_ready(log)).start()
         assert children.run([sys.executable, "-c", program], log, dict(os.environ)) == 0
     assert children.stopped_by == signal.SIGINT
-    assert "told 1" in log.read_text()
-
-
-def interrupt_when_ready(log):
-    until(lambda: "ready" in read(log))
-    os.kill(os.getpid(), signal.SIGINT)
+    assert log.read_text().count("told") == 1
 
 
 def test_the_newest_line_of_a_child_is_told_from_time_to_time(tmp_path):
-    told = []
-    program = "import time\nprint('first'); print('epoch 7 ', flush=True); time.sleep(0.4)"
-    children = Children(told.append, every=0.1)
-    children.run([sys.executable, "-c", program], tmp_path / "log", dict(os.environ))
-    assert told[-1:] == ["    epoch 7"]
+    told, heard = [], tmp_path / "heard"
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom tests.waiting import wait_until\n"
+        "print('first'); print('epoch 7 ', flush=True)\n"
+        "wait_until(Path(sys.argv[1]).exists)\n"
+    )
+
+    def hear(line):
+        told.append(line)
+        heard.touch()
+
+    children, environment = Children(hear, every=0.01), {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", program, str(heard)]
+    assert children.run(command, tmp_path / "log", environment) == 0
+    assert told == ["    epoch 7"]
 
 
 # The table
@@ -662,25 +672,23 @@ def reproduce(data, out, *more):
     return [sys.executable, "-m", "tools.reproduce", *where, *chosen, *extras, *more]
 
 
-def until(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def test_interrupted_and_continued_from_end_to_end(data, tmp_path):
     long = TINY["pretraining"].replace("--epochs 2", "--epochs 24 --print-freq 1")
     more = ("--streams", "joint", "--modes", "linear", "knn", "--pretraining", long)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     argv = reproduce(data, tmp_path, *more)
     process = subprocess.Popen(
-        argv, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+        heeding_interrupts(argv),
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     folder = tmp_path / Run(*XSUB, "GRU", "joint", 0).name
-    until(lambda: "\nepoch " in read(folder / "pretraining.log"))
+    wait_until(lambda: "\nepoch " in read(folder / "pretraining.log"), process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=HANGS)
     assert process.returncode == 128 + signal.SIGINT
     assert "go on with: python -m tools.reproduce --data-path" in said
     assert "stopped by SIGINT" in read(folder / "pretraining.log")

@@ -122,6 +122,23 @@ def test_features_are_saved_where_asked(run, path, data):
             assert saved[f"{part}_names"].tolist() == theirs.names
 
 
+@pytest.mark.parametrize("kind", ["GRU", "Transformer"])
+def test_saved_features_are_of_the_query_network(run, data, tmp_path, kind):
+    path = tmp_path / "trained" / "checkpoint_0450.pth.tar"
+    plain = write_checkpoint(path, kind)
+    run("--pretrained", path, "--save-features", "out/f.npz")
+    with np.load("out/f.npz", allow_pickle=False) as saved:
+        for part, name in (("train", "train"), ("test", "val")):
+            clips = arrays(data, name)
+            query, key = (
+                recomputed(network, clips.data, clips.num_frames, "joint")(range(len(clips.names)))
+                for network in (plain.encoder_q, plain.encoder_k)
+            )
+            features = torch.from_numpy(saved[f"{part}_features"])
+            torch.testing.assert_close(features, query, atol=1e-5, rtol=0)
+            assert (query - key).abs().mean() > 0.01  # so the other network would be seen
+
+
 def test_saved_features_appear_whole(run, path, monkeypatch, capsys):
     def break_off(file, **arrays):
         file.write(b"half")

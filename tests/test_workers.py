@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import HANGS
 from tools.prepare.pipeline.workers import in_processes
 
 
@@ -82,5 +83,6 @@ def test_workers_leave_when_their_parent_is_killed():
     ) as run:
         run.stdout.readline()
         run.kill()
-        _, errors = run.communicate(timeout=60)  # ends when the last worker has closed its output
+        # It ends when the last worker has closed its output.
+        _, errors = run.communicate(timeout=HANGS)
     assert "Traceback" not in errors

@@ -58,6 +58,8 @@ def write_dataset(
 def write_checkpoint(path: Path, kind: str = "GRU", **sizes: int) -> PlainHiCo:
     """Write a checkpoint as the published code does, of the plain oracle, and return the oracle.
 
+    Its key network is not a copy of its query network, so that scores tell the two apart.
+
     Args:
         path: of the file.
         kind: GRU, LSTM or Transformer.
@@ -66,6 +68,8 @@ def write_checkpoint(path: Path, kind: str = "GRU", **sizes: int) -> PlainHiCo:
     torch.manual_seed(5)
     small = {"hidden_size": 8, "granularity": 2, "projection_size": 4, "queue_size": 8}
     model = PlainHiCo(kind, **(small | sizes)).eval()
+    for parameter in model.encoder_k.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"epoch": 451, "state_dict": model.state_dict(), "optimizer": {}}, path)
     return model
