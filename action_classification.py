@@ -18,15 +18,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(options: ClassificationOptions) -> None:
     """Options to parts to a number."""
-    from tools.evaluation.classification import classify
-    from tools.evaluation.runs import verdict
+    from tools.evaluation.classification import classify, verdict
     from tools.evaluation.subject import Downstream
 
-    downstream = Downstream.open(options)
-    outcomes = classify(downstream, options)
-    data = options.data
+    downstream, data = Downstream.open(options), options.data
+    results = classify(downstream, options)
     print(f"{TRAINED[options.mode]} {downstream.name}, {data.dataset} {data.protocol}")
-    print("\n".join(verdict(outcomes, options.mode)))
+    print("\n".join(verdict(results)))
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from dataset.batches import LabelledBatches
+from moco.method import Method
 from options.classification import ClassificationOptions
 from options.groups import RANDOM
 from tools.checkpoint import fingerprint, load_encoder
@@ -18,23 +18,26 @@ from tools.evaluation.classifier import Classifier, ClassifierFiles, EpochScore
 from tools.evaluation.features import extract
 from tools.evaluation.finetune import FineTuner
 from tools.evaluation.probe import LinearProbe, check_labels, train_probe
-from tools.evaluation.runs import Outcome, Run, identity, plan_runs, write_results
+from tools.evaluation.results import (
+    RESULTS,
+    Json,
+    Scores,
+    per_class,
+    save_scores,
+    spread,
+    write_json,
+    write_names,
+)
+from tools.evaluation.runs import Run, identity, plan_runs, results_folder
 from tools.evaluation.subject import Downstream
 from tools.runtime import data_generator, until_signal
 
-Signals = list[int]
-"""Numbers of the signals that came; the first one asks the work to end."""
 
-
-def classify(downstream: Downstream, options: ClassificationOptions) -> list[Outcome]:
+def classify(downstream: Downstream, options: ClassificationOptions) -> Json:
     """Train and test as often as asked, keep classifiers and scores, and write results.json.
 
-    Args:
-        downstream: the encoder and both parts of the split.
-        options: what learns, from which labels, how and how often.
-
     Returns:
-        The outcome of each run.
+        The content of results.json.
 
     Raises:
         OSError, ValueError: when features, labels or the classifier to go on from do not fit.
@@ -46,15 +49,24 @@ def classify(downstream: Downstream, options: ClassificationOptions) -> list[Out
         downstream.report(note)
     for part, split in (("test", downstream.test), ("training", downstream.train)):
         check_labels(part, split.labels, downstream.classes)
-    runs, outcomes, signals = plan_runs(downstream, options), [], Signals()
+    labels, signals = options.labels, []
+    runs, folder = plan_runs(downstream, options), results_folder(downstream, options)
+    results = downstream.describe() | {
+        "script": "action_classification.py",
+        "mode": options.mode,
+        "labels": {"fraction": labels.fraction, "subset": labels.subset},
+        "runs": [],
+    }
     train = _linear if options.mode == "linear" else _finetune
     with until_signal(signals.append):
-        for outcome in train(downstream, options, runs, signals):
-            outcomes.append(outcome)
-            folder = write_results(downstream, options, outcomes)
-            downstream.report(f"classifiers written: {outcome.files.best}, {outcome.files.last}")
+        for entry in train(downstream, options, runs, signals):
+            results["runs"].append(entry)
+            results["complete"] = len(results["runs"]) == labels.runs
+            results["summary"] = summarise(results["runs"])
+            write_json(folder / RESULTS, results)
+            downstream.report("classifiers written: {best}, {last}".format(**entry["classifiers"]))
     downstream.report(f"results and test scores written to {folder}")
-    return outcomes
+    return results
 
 
 class _Training:
@@ -62,26 +74,27 @@ class _Training:
 
     def __init__(
         self,
+        downstream: Downstream,
         options: ClassificationOptions,
         run: Run,
         classifier: Classifier,
         *,
         encoder: str,
-        signals: Signals,
-        report: Callable[[str], None],
+        signals: list[int],
     ) -> None:
         """Open the files, and go on from an earlier call's where that was asked for.
 
         Args:
+            downstream: what is scored.
             options: how to learn.
             run: what to learn from.
             classifier: fresh.
             encoder: fingerprint of what the run starts from.
-            signals: that came so far.
-            report: is told what happens.
+            signals: numbers of those that came so far; the first one asks the work to end.
         """
-        self.options, self.run, self.classifier = options, run, classifier
-        self.signals, self.report, self.began = signals, report, time.perf_counter()
+        self.downstream, self.options, self.run = downstream, options, run
+        self.classifier, self.signals = classifier, signals
+        self.began = time.perf_counter()
         self.files = ClassifierFiles(run.folder, run.stem, identity(options, run, encoder))
         single, named = options.labels.runs == 1, Path(options.training.resume)
         if options.training.resume:
@@ -92,8 +105,8 @@ class _Training:
         if single:
             classifier.check_unfinished()
         if not single or options.labels.fraction < 1:
-            clips = f"{len(run.clips)} of {run.of} training clips have labels"
-            report(f"run {run.number}: {clips}, seed {run.seed}")
+            clips = f"{len(run.clips)} of {len(downstream.train)} training clips have labels"
+            downstream.report(f"run {run.number}: {clips}, seed {run.seed}")
 
     @property
     def finished(self) -> bool:
@@ -102,7 +115,7 @@ class _Training:
 
     def after_epoch(self, score: EpochScore) -> None:
         """Report an epoch and save what it left, or end there if a signal asked for it."""
-        self.report(str(score))
+        self.downstream.report(str(score))
         if not self.finished:
             if self.signals:
                 self.leave()
@@ -111,78 +124,82 @@ class _Training:
     def leave(self) -> None:
         """Save everything and end, as a signal asked."""
         self.files.save(self.classifier)
-        number, at = self.signals[0], f"epoch {self.classifier.epoch}"
-        where = f"{signal.Signals(number).name} at {at}, batch {self.classifier.batch}"
-        self.report(f"stopped by {where}; go on with --resume {self.files.last}")
+        number, epoch, batch = self.signals[0], self.classifier.epoch, self.classifier.batch
+        where = f"{signal.Signals(number).name} at epoch {epoch}, batch {batch}"
+        self.downstream.report(f"stopped by {where}; go on with --resume {self.files.last}")
         raise SystemExit(128 + number)
 
-    def outcome(self, scores: Tensor) -> Outcome:
-        """Save the classifier; (N, L) scores of the test part are its last epoch's."""
+    def finish(self, scores: Tensor) -> Json:
+        """Save classifier, scores and labelled names; say what came of the run.
+
+        Args:
+            scores: (N, L) of the test part after the last epoch.
+        """
         self.files.save(self.classifier)
-        return Outcome(
-            run=self.run,
-            history=self.classifier.history,
-            last=self.classifier.last,
-            best=self.classifier.best,
-            scores=scores.cpu(),
-            files=self.files,
-            seconds=time.perf_counter() - self.began,
-        )
+        run, scores, test = self.run, scores.cpu(), self.downstream.test
+        folder = results_folder(self.downstream, self.options)
+        data, about = self.options.data, {"mode": self.options.mode}
+        about |= {"dataset": data.dataset, "protocol": data.protocol, "stream": data.stream}
+        scores_name, labelled_name = f"{run.stem}_scores.npz", None
+        content = Scores(test.names, test.labels.numpy(), scores.numpy(), about)
+        save_scores(folder / scores_name, content)
+        if self.options.labels.fraction < 1:
+            labelled_name = f"{run.stem}_labelled.txt"
+            write_names(folder / labelled_name, run.names)
+        return {
+            "run": run.number,
+            "seed": run.seed,
+            "labelled_clips": len(run.clips),
+            "labelled_names": labelled_name,
+            "last": self.classifier.last._asdict(),
+            "best": self.classifier.best._asdict(),
+            "per_class": per_class(scores, test.labels),
+            "history": [score._asdict() for score in self.classifier.history],
+            "scores": scores_name,
+            "classifiers": {"best": str(self.files.best), "last": str(self.files.last)},
+            "seconds": round(time.perf_counter() - self.began, 3),
+        }
 
 
 def _linear(
-    downstream: Downstream, options: ClassificationOptions, runs: list[Run], signals: Signals
-) -> Iterator[Outcome]:
+    downstream: Downstream, options: ClassificationOptions, runs: list[Run], signals: list[int]
+) -> Iterator[Json]:
     """Train a linear classifier on a frozen encoder, its features computed once for all runs."""
+    size, classes, device = downstream.config.feature_size, downstream.classes, downstream.device
     with downstream.frozen() as encoder:
         used = torch.cat([run.clips for run in runs]).unique()
         random = options.training.crop == "random"  # then each epoch has features of its own
         train = None if random else downstream.features("train", clips=used)
         test = downstream.features("test")
         for run in runs:
-            probe = LinearProbe(
-                downstream.config.feature_size,
-                downstream.classes,
-                options.training,
-                data_generator(run.seed),
-                device=downstream.device,
-            )
-            training = _Training(
-                options, run, probe, encoder=encoder, signals=signals, report=downstream.report
-            )
-            chosen = None if train is None else train[torch.searchsorted(used, run.clips)]
+            generator = data_generator(run.seed)
+            probe = LinearProbe(size, classes, options.training, generator, device=device)
+            training = _Training(downstream, options, run, probe, encoder=encoder, signals=signals)
+            if random:
+                chosen = _crops(downstream, run, generator)
+            else:
+                chosen = train[torch.searchsorted(used, run.clips)]
             if not training.finished:
-                _train_linear(downstream, training, probe, chosen, test)
+                train_probe(
+                    probe,
+                    chosen,
+                    downstream.train.labels[run.clips],
+                    test,
+                    downstream.test.labels,
+                    after_epoch=training.after_epoch,
+                )
             with torch.no_grad():
-                yield training.outcome(probe.fc(test))
+                yield training.finish(probe.fc(test))
 
 
-def _train_linear(
-    downstream: Downstream,
-    training: _Training,
-    probe: LinearProbe,
-    train: Tensor | None,
-    test: Tensor,
-) -> None:
-    """Train to the last epoch; without features of the training part they come from new crops."""
-    clips = training.run.clips
-
-    def _crops(epoch: int) -> Tensor:
-        return downstream.features("train", generator=probe.generator, clips=clips)
-
-    train_probe(
-        probe,
-        _crops if train is None else train,
-        downstream.train.labels[clips],
-        test,
-        downstream.test.labels,
-        after_epoch=training.after_epoch,
-    )
+def _crops(downstream: Downstream, run: Run, generator: torch.Generator) -> Callable[[int], Tensor]:
+    """Return what computes the features of an epoch's random crops."""
+    return lambda epoch: downstream.features("train", generator=generator, clips=run.clips)
 
 
 def _finetune(
-    downstream: Downstream, options: ClassificationOptions, runs: list[Run], signals: Signals
-) -> Iterator[Outcome]:
+    downstream: Downstream, options: ClassificationOptions, runs: list[Run], signals: list[int]
+) -> Iterator[Json]:
     """Train encoder and classifier, for each run from the same start or from new weights."""
     for run in runs:
         model = _fresh_model(downstream, options, run)
@@ -197,32 +214,31 @@ def _finetune(
             random_crop=options.training.crop == "random",
         )
         tuner = FineTuner(model, downstream.classes, options, batches)
-        training = _Training(
-            options, run, tuner, encoder=before, signals=signals, report=downstream.report
-        )
-        outcome = training.outcome(_train_tuner(downstream, training, tuner))
+        training = _Training(downstream, options, run, tuner, encoder=before, signals=signals)
+        entry = training.finish(_train_tuner(training, tuner))
         after = fingerprint(model.encoder)
         downstream.report(f"encoder trained: sha256 {before[:16]} before, {after[:16]} after")
-        yield outcome
+        yield entry
 
 
-def _train_tuner(downstream: Downstream, training: _Training, tuner: FineTuner) -> Tensor:
+def _train_tuner(training: _Training, tuner: FineTuner) -> Tensor:
     """Train to the last epoch, testing after each; return the (N, L) scores of the last."""
-    labels, scores = downstream.test.labels.to(downstream.device), None
+    test, stream = training.downstream.test, training.downstream.data.stream
+
+    def _test() -> Tensor:
+        with torch.no_grad():
+            return tuner.fc(extract(tuner.model, test, stream))
+
+    labels, scores = test.labels.to(test.device), None
     while not training.finished:
         if not tuner.train_epoch(lambda: bool(training.signals)):
             training.leave()
-        scores = _test(downstream, tuner)
+        scores = _test()
         training.after_epoch(tuner.finish_epoch(scores, labels))
-    return _test(downstream, tuner) if scores is None else scores
+    return _test() if scores is None else scores
 
 
-def _test(downstream: Downstream, tuner: FineTuner) -> Tensor:
-    with torch.no_grad():
-        return tuner.fc(extract(tuner.model, downstream.test, downstream.data.stream))
-
-
-def _fresh_model(downstream: Downstream, options: ClassificationOptions, run: Run) -> Any:
+def _fresh_model(downstream: Downstream, options: ClassificationOptions, run: Run) -> Method:
     """What a run starts from: the encoder as loaded, or new random weights for each run."""
     if options.mode == "supervised" and run.number:
         model, _ = load_encoder(
@@ -230,3 +246,27 @@ def _fresh_model(downstream: Downstream, options: ClassificationOptions, run: Ru
         )
         return model.to(downstream.device)
     return copy.deepcopy(downstream.model)
+
+
+def summarise(runs: list[Json]) -> Json:
+    """Mean and deviation over the runs of the last and the best epoch's accuracies, in percent."""
+    return {
+        which: {name: spread([run[which][name] for run in runs]) for name in ("top1", "top5")}
+        for which in ("last", "best")
+    }
+
+
+def verdict(results: Json) -> list[str]:
+    """Two lines: the last epoch and the best one, each labelled as what it is."""
+    chosen = "the test part chose its epoch"
+    reported = f"<- the metric the paper reports; {chosen}"
+    best = reported if results["mode"] == "linear" else f"<- {chosen}"
+    runs, lines = results["runs"], []
+    for which, meaning in (("last", "<- the headline"), ("best", best)):
+        said = str(EpochScore(**runs[0][which]))
+        if len(runs) > 1:
+            figures = results["summary"][which].values()
+            top1, top5 = (f"{one['mean']:.2f} ± {one['std']:.2f} %" for one in figures)
+            said = f"top-1 {top1}, top-5 {top5}, mean ± deviation of {len(runs)} runs"
+        lines.append(f"{which}  {said}  {meaning}")
+    return lines

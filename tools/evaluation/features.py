@@ -6,7 +6,6 @@ Axes: N clips, G granularities, d hidden size, D projection size, F = 2·G·d.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from dataset.views import downstream_views
 from moco import Views
 from moco.encoders.hierarchical import Features
 from moco.heads import Levels
+from moco.method import Method
 from tools.files import write_whole
 
 
@@ -31,7 +31,7 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def extract(
-    model: Any,
+    model: Method,
     split: PackedSplit,
     stream: str,
     *,
@@ -52,7 +52,7 @@ def extract(
 
 
 def extract_levels(
-    model: Any,
+    model: Method,
     split: PackedSplit,
     stream: str,
     levels: Sequence[str],

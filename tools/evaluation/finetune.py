@@ -8,7 +8,6 @@ batch 64, 80 epochs, a tenth at 50 and 70; HiCo's own recipe is not published.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,27 +15,10 @@ from torch import Tensor, nn
 from dataset.batches import LabelledBatches
 from moco import Views
 from moco.encoders.hierarchical import HierarchicalEncoder
+from moco.method import Method
 from options.classification import ClassificationOptions
 from tools.evaluation.classifier import Classifier, EpochScore, Payload
 from tools.runtime import random_states, restore_random
-
-_LAYERS = ("embedding.", "downsample.", "sequence.")
-
-
-def _depth_of(encoder: HierarchicalEncoder, name: str) -> int:
-    """Until the encoder says it itself: the layer of a parameter, counted from the input."""
-    _, inside = name.split(".", 1)  # without the branch: both branches are of one depth
-    depth = next(depth for depth, module in enumerate(_LAYERS) if inside.startswith(module))
-    if depth < len(_LAYERS) - 1:
-        return depth
-    for layer in reversed(range(encoder.config.num_layers)):
-        if inside.startswith(f"sequence.layers.{layer}.") or f"_l{layer}" in inside:
-            return depth + layer
-    raise ValueError(f"the encoder has no layer for {name}")
-
-
-def _depth(encoder: HierarchicalEncoder) -> int:
-    return len(_LAYERS) - 1 + encoder.config.num_layers
 
 
 def make_optimizer(
@@ -61,7 +43,7 @@ def make_optimizer(
     for parameter in fc.parameters():
         _add(parameter, head_rate)
     for name, parameter in encoder.named_parameters():
-        below = _depth(encoder) - 1 - _depth_of(encoder, name)  # the last layer
+        below = encoder.depth - 1 - encoder.depth_of(name)
         _add(parameter, encoder_rate * finetuning.layer_decay**below)
     described = [
         {"params": parameters, "lr": rate, "base": rate, "weight_decay": decay}
@@ -80,7 +62,7 @@ class FineTuner(Classifier):
     """
 
     def __init__(
-        self, model: Any, classes: int, options: ClassificationOptions, batches: LabelledBatches
+        self, model: Method, classes: int, options: ClassificationOptions, batches: LabelledBatches
     ) -> None:
         """Draw a fresh classifier from the generator of the batches.
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +16,7 @@ from dataset.arrays import SplitArrays, load_arrays
 from dataset.packed import PackedSplit
 from dataset.protocols import DATASETS
 from moco.config import EncoderConfig
+from moco.method import Method
 from options.groups import RANDOM, DataOptions, EvaluationOptions
 from options.parser import as_plain
 from tools.checkpoint import fingerprint, load_encoder
@@ -43,7 +43,7 @@ class Downstream:
     """
 
     options: EvaluationOptions
-    model: Any
+    model: Method
     train: PackedSplit
     test: PackedSplit
     seed: int
