@@ -45,13 +45,11 @@ class Classifier:
 
     Attributes:
         fc: the layer, F -> L.
-        modules: all that learns, by the prefix of its names in files; a subclass may add to it.
-        optimizer: of the modules; a subclass makes it. A group may have a rate of its own, "base".
+        modules: all that learns, by the prefix of its names in files.
+        optimizer: of the modules. A group may have a rate of its own, "base".
         history: the score of every finished epoch.
         batch: the batch that comes next in the epoch in hand.
     """
-
-    optimizer: torch.optim.Optimizer
 
     def __init__(
         self,
@@ -61,12 +59,12 @@ class Classifier:
         generator: torch.Generator,
         device: torch.device | str = "cpu",
     ) -> None:
-        """Draw a fresh layer on the CPU: weights from N(0, 0.01²), bias 0.
+        """Draw a fresh layer: weights from N(0, 0.01²), bias 0.
 
         Args:
             feature_size: F.
             classes: L.
-            options: how it learns, filled in by `usual`.
+            options: how it learns, filled in by `options.classification.usual`.
             generator: of the CPU; draws the weights now and each epoch's order later.
             device: where the features are.
         """
@@ -75,11 +73,21 @@ class Classifier:
         nn.init.normal_(fc.weight, std=INITIAL_DEVIATION, generator=generator)
         nn.init.zeros_(fc.bias)
         self.fc = fc.to(device)
-        self.modules: dict[str, nn.Module] = {"fc": self.fc}
+        self.modules, self.optimizer = self._learning()
         self.history: list[EpochScore] = []
         self.batch = 0
         self._loss = torch.zeros((), dtype=torch.float64, device=device)  # sum over the epoch
         self._best: Payload = {}
+
+    def _learning(self) -> tuple[dict[str, nn.Module], torch.optim.Optimizer]:
+        """What learns, and how: as published the layer alone. A subclass may say otherwise."""
+        optimizer = torch.optim.SGD(
+            self.fc.parameters(),
+            self.options.lr,
+            momentum=self.options.momentum,
+            weight_decay=self.options.weight_decay,
+        )
+        return {"fc": self.fc}, optimizer
 
     @property
     def epoch(self) -> int:

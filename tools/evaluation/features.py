@@ -6,6 +6,7 @@ Axes: N clips, G granularities, d hidden size, D projection size, F = 2·G·d.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,25 +31,9 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
         model.train(training)
 
 
-def extract(
-    model: Method,
-    split: PackedSplit,
-    stream: str,
-    *,
-    batch_size: int = 256,
-    generator: torch.Generator | None = None,
-    clips: Tensor | None = None,
-) -> Tensor:
+def extract(model: Method, split: PackedSplit, stream: str, **how: Any) -> Tensor:
     """Compute the feature that is scored: (N, F), the level "instance" of `extract_levels`."""
-    return extract_levels(
-        model,
-        split,
-        stream,
-        ("instance",),
-        batch_size=batch_size,
-        generator=generator,
-        clips=clips,
-    )["instance"]
+    return extract_levels(model, split, stream, ("instance",), **how)["instance"]
 
 
 def extract_levels(
@@ -65,35 +50,32 @@ def extract_levels(
     """Compute features of every clip of a split at several levels in one pass.
 
     Args:
-        model: a method; its encoder and heads are in eval mode for the duration.
+        model: in eval mode for the duration.
         split: clips, on the model's device.
         stream: "joint", "motion" or "bone".
         levels: of moco.heads.LEVELS.
-        projections: whether after the heads, where the contrast is, and not before them.
+        projections: behind the heads, where the contrast is, instead of before them.
         batch_size: clips a pass; changes speed and memory only.
         generator: draws crops of 50 to 100 % of the frames; None for the middle 95 %.
         clips: (N,) which clips and in which order, int64 on the CPU; None for all.
 
     Returns:
-        (N, …) float32 of each level on the split's device, no gradient: before the heads as
-        `before_heads` says, after them unit vectors, clip and part (N, G, D), the others (N, D).
+        (N, …) float32 of each level on the split's device: before the heads as `before_heads`
+        says, behind them unit vectors, clip and part (N, G, D), the others (N, D).
     """
-    clips = torch.arange(len(split)) if clips is None else clips
-    found: dict[str, Tensor] = {}
+    clips, found = torch.arange(len(split)) if clips is None else clips, {}
     with _evaluating(model):
         for begin in range(0, len(clips), batch_size):
             rows = slice(begin, begin + batch_size)
             with torch.inference_mode():
-                views = Views(*downstream_views(split, clips[rows], stream, generator))
-                features = model.encoder(views)
+                views = downstream_views(split, clips[rows], stream, generator)
+                features = model.encoder(Views(*views))
                 seen = model.query.heads(features) if projections else before_heads(features)
             for level in levels:
-                values = getattr(seen, level)  # (B, …)
+                some = getattr(seen, level)  # (B, …)
                 if level not in found:  # outside inference mode, so that one can train on it
-                    found[level] = torch.empty(
-                        len(clips), *values.shape[1:], dtype=values.dtype, device=values.device
-                    )
-                found[level][rows] = values
+                    found[level] = torch.empty(len(clips), *some.shape[1:], device=split.device)
+                found[level][rows] = some
     return found
 
 

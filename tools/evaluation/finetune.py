@@ -73,6 +73,7 @@ class FineTuner(Classifier):
             batches: of the labelled clips.
         """
         self.model, self.encoder, self.batches = model, model.encoder, batches
+        self._told = options
         super().__init__(
             self.encoder.config.feature_size,
             classes,
@@ -80,10 +81,10 @@ class FineTuner(Classifier):
             batches.generator,
             device=batches.split.device,
         )
-        self.modules = {"encoder": self.encoder, "fc": self.fc}
-        self.optimizer = make_optimizer(self.encoder, self.fc, options)
-        self._training_mode = options.finetuning.encoder_mode == "train"
-        self._check_every = options.run.print_freq
+
+    def _learning(self) -> tuple[dict[str, nn.Module], torch.optim.Optimizer]:
+        optimizer = make_optimizer(self.encoder, self.fc, self._told)
+        return {"encoder": self.encoder, "fc": self.fc}, optimizer
 
     def train_epoch(self, stopped: Callable[[], bool] = lambda: False) -> bool:
         """Train to the end of the epoch in hand; changes encoder and classifier.
@@ -98,12 +99,12 @@ class FineTuner(Classifier):
             FloatingPointError: when the training loss is not finite.
         """
         self.set_rates()
-        self.encoder.train(self._training_mode)
+        self.encoder.train(self._told.finetuning.encoder_mode == "train")
         self.batches.start_epoch()
         try:
             while self.batch < len(self.batches) and not stopped():
                 self._step()
-                if self.batch % self._check_every == 0:
+                if self.batch % self._told.run.print_freq == 0:
                     self.check_loss()
             self.check_loss()
         finally:

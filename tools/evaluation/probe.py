@@ -10,7 +10,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from options.classification import ClassifierOptions
 from tools.evaluation.classifier import Classifier, EpochScore
 
 Features = Tensor | Callable[[int], Tensor]
@@ -19,23 +18,6 @@ Features = Tensor | Callable[[int], Tensor]
 
 class LinearProbe(Classifier):
     """A classifier on features that do not change with it."""
-
-    def __init__(
-        self,
-        feature_size: int,
-        classes: int,
-        options: ClassifierOptions,
-        generator: torch.Generator,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        """Draw a fresh layer; the arguments are those of `Classifier`."""
-        super().__init__(feature_size, classes, options, generator, device)
-        self.optimizer = torch.optim.SGD(
-            self.fc.parameters(),
-            options.lr,
-            momentum=options.momentum,
-            weight_decay=options.weight_decay,
-        )
 
     def run_epoch(
         self, train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor

@@ -4,6 +4,7 @@ Axes: N clips, L classes. Every file appears whole or not at all.
 """
 
 import json
+import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,14 +47,8 @@ def write_json(path: Path, content: Json) -> None:
     Raises:
         ValueError: a number that is not finite, which JSON does not have.
     """
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, default=os.fspath)
     write_whole(path, lambda file: file.write(text.encode() + b"\n"))
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} has no place in {RESULTS}")
 
 
 def write_names(path: Path, names: Sequence[str]) -> None:

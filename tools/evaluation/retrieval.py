@@ -181,11 +181,9 @@ def score(gallery: Clips, query: Clips, neighbours: Sequence[int], classes: int)
         gallery.labels,
         query.features,
         query.labels,
-        most=max(max(neighbours), min(5, len(gallery.names))),
-        asked=max(neighbours),
+        most=max(*neighbours, min(5, len(gallery.names))),
     )
-    device = ranking.neighbours.device
-    theirs, ours = gallery.labels.to(device), query.labels.to(device)
+    theirs, ours = (each.labels.to(ranking.neighbours.device) for each in (gallery, query))
     hits = {"average_precision": ranking.precision}
     for k in neighbours:
         hits[f"top1_at_{k}"] = vote(theirs[ranking.neighbours[:, :k]]) == ours
@@ -197,10 +195,7 @@ def score(gallery: Clips, query: Clips, neighbours: Sequence[int], classes: int)
         for share in by_class(values, query.labels, classes, name):
             per_class[share["class"]] |= share
     return {
-        "at": {
-            str(k): {"top1": mean[f"top1_at_{k}"], "recall": mean[f"recall_at_{k}"]}
-            for k in neighbours
-        },
+        "at": {str(k): {n: mean[f"{n}_at_{k}"] for n in ("top1", "recall")} for k in neighbours},
         "top5": 100 * recalled(ranking, theirs, ours, 5).double().mean().item(),
         "mean_average_precision": mean["average_precision"],
         "per_class": per_class,

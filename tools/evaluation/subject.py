@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -126,11 +127,7 @@ class Downstream:
             "dataset": self.data.dataset,
             "protocol": self.data.protocol,
             "stream": self.data.stream,
-            "counts": {
-                "train": len(self.train),
-                "test": len(self.test),
-                "classes": self.classes,
-            },
+            "counts": {"train": len(self.train), "test": len(self.test), "classes": self.classes},
             "pretrained": self.provenance | {"encoder_sha256": self.fingerprint},
             "notes": self.notes(),
             "encoder": asdict(self.config),
@@ -194,28 +191,16 @@ class Downstream:
             raise RuntimeError(f"the encoder changed while it was scored: {before}, then {after}")
         self.report(f"encoder unchanged: sha256 {before[:16]} before, {after[:16]} after")
 
-    def features(
-        self,
-        part: str,
-        *,
-        batch_size: int = 256,
-        generator: torch.Generator | None = None,
-        clips: Tensor | None = None,
-    ) -> Tensor:
-        """Features of one part, (N, F) float32; see `extract`. Centre crops report their time."""
+    def features(self, part: str, **how: Any) -> Tensor:
+        """Features of one part, (N, F) float32; `how` goes to `extract`.
+
+        Without a generator of random crops it is reported how long they took.
+        """
         start = time.perf_counter()
-        features = extract(
-            self.model,
-            self.part(part),
-            self.data.stream,
-            batch_size=batch_size,
-            generator=generator,
-            clips=clips,
-        )
-        if generator is None:
-            seconds = time.perf_counter() - start
+        features = extract(self.model, self.part(part), self.data.stream, **how)
+        if how.get("generator") is None:
             size = f"{len(features)} x {features.shape[1]}"
-            self.report(f"features of {part}: {size} in {seconds:.1f} s")
+            self.report(f"features of {part}: {size} in {time.perf_counter() - start:.1f} s")
         return features
 
 
