@@ -90,7 +90,7 @@ class _Training:
             run: what to learn from.
             classifier: fresh.
             encoder: fingerprint of what the run starts from.
-            signals: numbers of those that came so far; the first one asks the work to end.
+            signals: their numbers; the first one asks the work to end.
         """
         self.downstream, self.options, self.run = downstream, options, run
         self.classifier, self.signals = classifier, signals

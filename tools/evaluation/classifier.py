@@ -105,16 +105,11 @@ class Classifier:
         return max(self.history, key=lambda score: score.top1)
 
     def check_unfinished(self) -> None:
-        """Refuse to train where no epoch is left.
-
-        Raises:
-            ValueError: naming --epochs.
-        """
-        if self.epoch >= self.options.epochs:
-            epochs = self.options.epochs
-            raise ValueError(
-                f"--epochs {epochs}: the classifier has had {self.epoch}; ask for more"
-            )
+        """Refuse to train where no epoch is left, by a ValueError."""
+        epochs = self.options.epochs
+        if self.epoch >= epochs:
+            had = f"the classifier has had {self.epoch}"
+            raise ValueError(f"--epochs {epochs}: {had}; ask for more")
 
     def set_rates(self) -> None:
         """Set the rates of the epoch in hand."""
@@ -132,11 +127,7 @@ class Classifier:
         self._loss += loss.detach() * len(labels)  # read seldom: that waits for the device
 
     def check_loss(self) -> None:
-        """Stop a training that went wrong.
-
-        Raises:
-            FloatingPointError: when the training loss is not finite.
-        """
+        """Stop a training whose loss is not finite, by a FloatingPointError."""
         loss = self._loss.item()
         if not math.isfinite(loss):
             where = f", by batch {self.batch}" if self.batch else ""
@@ -146,12 +137,12 @@ class Classifier:
             )
 
     def record(self, scores: Tensor, labels: Tensor, clips: int) -> EpochScore:
-        """Record a trained epoch; the next one comes next.
+        """Record an epoch that has learnt from so many clips; the next one comes next.
 
         Args:
             scores: (N, L) of the test part.
             labels: (N,) its classes.
-            clips: how many the epoch has learnt from.
+            clips: of the training part, that the epoch has seen.
         """
         top1, top5 = (top_k_accuracy(scores, labels, k).item() for k in (1, 5))
         self.history.append(EpochScore(self.epoch, self._loss.item() / clips, top1, top5))

@@ -86,27 +86,6 @@ def recalled(ranking: Ranking, train_labels: Tensor, test_labels: Tensor, k: int
     return (near == test_labels[:, None]).any(dim=1)
 
 
-def nearest(train: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k nearest training clips of each query, without regard to classes.
-
-    Args:
-        train: (N, F) float32 features.
-        queries: (Q, F) features.
-        k: how many.
-
-    Returns:
-        (Q, k) training clips, nearest first, and (Q, k) their cosine distances in [0, 2], float64.
-
-    Raises:
-        ValueError: as `rank`.
-    """
-    gallery = _Gallery.of(train)
-    _check(gallery, queries, k)
-    with _exact_products():
-        found = gallery.nearest(queries, *gallery.compare(queries), k)
-    return found, 1 - gallery.cosines(queries, found)
-
-
 def vote(labels: Tensor) -> Tensor:
     """Return the commonest class of each row, the smallest of the commonest: (Q, k) to (Q,)."""
     counts = labels.new_zeros(len(labels), int(labels.max()) + 1)  # (Q, L)

@@ -22,13 +22,7 @@ class LinearProbe(Classifier):
     def run_epoch(
         self, train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor
     ) -> EpochScore:
-        """Train for one epoch in a fresh order, then test; changes the classifier.
-
-        Args:
-            train: (N, F) features.
-            train_labels: (N,) classes.
-            test: (N', F) features of the test part.
-            test_labels: (N',) their classes.
+        """Train for one epoch in a fresh order, then test; the arguments are `train_probe`'s.
 
         Raises:
             FloatingPointError: when the training loss is not finite.
@@ -79,11 +73,7 @@ def train_probe(
 
 
 def check_labels(part: str, labels: Tensor, classes: int) -> None:
-    """Refuse labels that the data set does not have.
-
-    Raises:
-        ValueError: naming the part, the highest label and the number of classes.
-    """
+    """Refuse labels that the data set does not have, by a ValueError."""
     highest = int(labels.max())
     if highest >= classes:
         raise ValueError(

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from dataset.arrays import SplitArrays, load_arrays
 from dataset.packed import PackedSplit
 from dataset.skeleton import MAX_FRAMES
 from options.retrieval import RetrievalOptions
 from tools.evaluation.features import extract
-from tools.evaluation.neighbours import nearest, vote
+from tools.evaluation.neighbours import rank, vote
 from tools.evaluation.retrieval import encode, select
 from tools.evaluation.subject import Downstream
 from tools.prepare.formats.ntu import read
@@ -42,13 +43,13 @@ def list_nearest(downstream: Downstream, options: RetrievalOptions) -> list[str]
         gallery = encode(downstream, places, search.batch_size)
         features = extract(downstream.model, query, options.data.stream)
         neighbours = search.neighbours or (min(LISTED, len(places)),)
-        found, distances = nearest(gallery.features, features, max(neighbours))
-    labels = gallery.labels[found[0].cpu()]
-    rows = zip(found[0].tolist(), distances[0].tolist(), labels.tolist(), strict=True)
-    lines = [
-        f"{place:3d}  distance {distance:.6f}  action {label + 1:3d}  {gallery.names[clip]}"
-        for place, (clip, distance, label) in enumerate(rows, start=1)
-    ]
+    ranking = rank(gallery.features, gallery.labels, features, query.labels, max(neighbours))
+    found = ranking.neighbours[0]  # (k,)
+    cosines = F.cosine_similarity(features.double(), gallery.features[found].double())
+    labels, lines = gallery.labels[found.cpu()], []
+    for place, (clip, cosine) in enumerate(zip(found.tolist(), cosines.tolist(), strict=True)):
+        said = f"distance {1 - cosine:.6f}  action {gallery.labels[clip] + 1:3d}"
+        lines.append(f"{place + 1:3d}  {said}  {gallery.names[clip]}")
     votes = (f"{vote(labels[None, :k]).item() + 1} by {k}" for k in neighbours)
     return [*lines, f"action by vote of the nearest: {', '.join(votes)}"]
 
