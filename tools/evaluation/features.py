@@ -52,25 +52,24 @@ def extract_levels(
     Args:
         model: in eval mode for the duration.
         split: clips, on the model's device.
-        stream, levels: of STREAMS and LEVELS.
+        stream: "joint", "motion" or "bone".
+        levels: of moco.heads.LEVELS.
         projections: behind the heads, where the contrast is, instead of before them.
         batch_size: clips a pass; changes speed and memory only.
         generator: draws crops of 50 to 100 % of the frames; None for the middle 95 %.
         clips: (N,) which clips and in which order, int64 on the CPU; None for all.
 
     Returns:
-        (N, …) float32 of each level, as `before_heads` says; projections are unit vectors, clip and
-        part (N, G, D), the others (N, D).
+        (N, …) float32 by level, see `before_heads`; projections (N, G, D) and (N, D).
     """
     clips = torch.arange(len(split)) if clips is None else clips
-    found: dict[str, Tensor] = {}
+    read, found = model.query.heads if projections else before_heads, {}
     with _evaluating(model):
         for begin in range(0, len(clips), batch_size):
             rows = slice(begin, begin + batch_size)
             with torch.inference_mode():
                 views = Views(*downstream_views(split, clips[rows], stream, generator))
-                features = model.encoder(views)
-                seen = model.query.heads(features) if projections else before_heads(features)
+                seen = read(model.encoder(views))
             for level in levels:
                 some = getattr(seen, level)  # (B, …)
                 if level not in found:  # outside inference mode, so that one can train on it
