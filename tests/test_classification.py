@@ -94,7 +94,7 @@ def test_last_and_best_are_printed_and_told_apart(run, path):
     assert last == scores[-1]
     assert best == max(scores, key=lambda row: row[2])
     assert last_line.endswith("<- the headline")
-    assert best_line.endswith("<- the published figure; the test part chose its epoch")
+    assert best_line.endswith("<- the metric the paper reports; the test part chose its epoch")
 
 
 def test_the_encoder_is_shown_unchanged_and_its_file_untouched(run, path):

@@ -16,8 +16,8 @@ import torch
 import action_classification
 from dataset.arrays import load_arrays
 from tests.tiny import save_arrays, write_checkpoint, write_dataset
-from tools.evaluation import classification
 from tools.evaluation.finetune import FineTuner
+from tools.evaluation.probe import LinearProbe
 from tools.evaluation.results import load_scores
 from tools.evaluation.subset import draw_subset, run_seed, subset_generator
 
@@ -98,8 +98,8 @@ def test_results_say_what_was_done_and_what_came_of_it(mode, run, path, data):
     assert found["mode"] == mode
     assert (found["dataset"], found["protocol"]) == ("ntu60", "cross_view")
     assert found["counts"] == {"train": 24, "test": 12, "classes": 60}
-    assert found["settings"]["lr"] == 0.05
-    assert found["settings"]["data_path"] == str(data)
+    assert found["settings"]["training"]["lr"] == 0.05
+    assert found["settings"]["data"]["data_path"] == str(data)
     assert found["seed"] == 3
     assert found["complete"] is True
     assert found["encoder"]["hidden_size"] == 8
@@ -397,17 +397,14 @@ def test_interrupted_runs_go_on_where_they_stopped(run, path, tmp_path, monkeypa
 
 def test_an_interrupted_probe_stops_after_its_epoch_and_goes_on(run, path, monkeypatch, capsys):
     whole = run("--pretrained", path)
-    original = classification.train_probe
+    original = LinearProbe.run_epoch
 
-    def _interrupted(probe, train, train_labels, test, test_labels, after):
-        def _after(score):
-            if score.epoch == 1:
-                os.kill(os.getpid(), signal.SIGINT)
-            after(score)
+    def _interrupted(probe, *parts):
+        if probe.epoch == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(probe, *parts)
 
-        return original(probe, train, train_labels, test, test_labels, _after)
-
-    monkeypatch.setattr(classification, "train_probe", _interrupted)
+    monkeypatch.setattr(LinearProbe, "run_epoch", _interrupted)
     with pytest.raises(SystemExit) as stopped:
         run("--pretrained", path)
     assert stopped.value.code == 128 + signal.SIGINT

@@ -85,7 +85,7 @@ def test_the_scores_are_scikit_learns_on_plain_features(k, run, data, tmp_path):
     out = run("--pretrained", path, "--knn-neighbours", k)
     assert scores(out) == pytest.approx(tuple(100 * score for score in expected), abs=0.006)
     assert f"KNN-{k}  top-1" in out
-    assert ("<- the published figure" in out) == (k == 1)
+    assert ("<- the metric the paper reports" in out) == (k == 1)
 
 
 def test_the_encoder_is_shown_unchanged(run, path):
@@ -208,7 +208,7 @@ def test_results_say_what_was_looked_up_in_what_and_each_class(run, path, data, 
     assert found["script"] == "action_retrieval.py"
     assert found["gallery"] == {"what": "train", "clips": 24}
     assert found["query"] == {"what": "val", "clips": 12}
-    assert found["settings"]["knn_neighbours"] == [1, 3]
+    assert found["settings"]["search"]["neighbours"] == [1, 3]
     assert found["pretrained"]["path"] == str(path)
     for name in ("top1_at_1", "top1_at_3", "recall_at_1", "recall_at_3", "average_precision"):
         clips = [each["clips"] for each in found["per_class"]]
