@@ -6,7 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from tools import ensemble
+from tools.ensemble import main
+from tools.evaluation import ensemble
 from tools.evaluation.results import Scores, save_scores
 
 WEIGHTS = (0.6, 0.6, 0.4)
@@ -38,7 +39,7 @@ def files(tmp_path):
 @pytest.fixture
 def run(capsys):
     def _run(*arguments):
-        ensemble.main([str(word) for word in arguments])
+        main([str(word) for word in arguments])
         return capsys.readouterr().out
 
     return _run
@@ -48,7 +49,7 @@ def run(capsys):
 def refuse(capsys):
     def _refuse(*arguments):
         with pytest.raises(SystemExit) as stopped:
-            ensemble.main([str(word) for word in arguments])
+            main([str(word) for word in arguments])
         out, err = capsys.readouterr()
         assert stopped.value.code == 2
         assert (out, err.count("\n")) == ("", 1)

@@ -18,7 +18,7 @@ from dataset.arrays import load_arrays
 from tests.oracles.probe import recomputed
 from tests.raw_ntu import random_body, skeleton_text
 from tests.tiny import write_checkpoint, write_dataset
-from tools.prepare.formats import ntu
+from tools.prepare.__main__ import main as prepare
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +290,7 @@ def prepared(tmp_path_factory):
             performer = 3 if camera == 1 else 1  # who is tested in either protocol, and who not
             name = f"S001C{camera:03}P{performer:03}R001A{action:03}.skeleton"
             (raw / name).write_text(skeleton_text([[joints] for joints in body], end="\n"))
-    ntu.main(["--raw", str(raw), "--out", str(out), "-j", "1"])
+    prepare(["ntu", "--raw", str(raw), "--out", str(out), "-j", "1"])
     return raw, out
 
 

@@ -228,7 +228,7 @@ def test_a_camera_sees_who_faces_it_in_front_of_it():
     [
         ("--performers", "41", "--performers 41: needs a whole number, 1 to 40"),
         ("--clips", "0", "--clips 0: needs a whole number, 1 to 6"),
-        ("--seed", "-1", "--seed -1: needs a whole number, 0 or more"),
+        ("--seed", "-1", "--seed -1: needs a whole number, 0 to 9223372036854775807"),
     ],
 )
 def test_a_number_out_of_range_is_one_line(tmp_path, capsys, option, value, says):

@@ -3,20 +3,21 @@
 import json
 from collections.abc import Sequence
 
-import numpy as np
-
 from options.features import FeaturesOptions, parser
 from tools.errors import one_line_errors
-from tools.evaluation.features import extract_levels, part_arrays, write_features
-from tools.evaluation.subject import Downstream
 
 
-def export(downstream: Downstream, options: FeaturesOptions) -> None:
+def export(options: FeaturesOptions) -> None:
     """Write features, labels and names of one or both parts, whole or not at all.
 
     The file is what `part_arrays` says, with `about`, a JSON text that says what it is of.
     """
-    wanted = options.wanted
+    import numpy as np  # here, so that --help needs no package
+
+    from tools.evaluation.features import extract_levels, part_arrays, write_features
+    from tools.evaluation.subject import Downstream
+
+    downstream, wanted = Downstream.open(options), options.wanted
     about = downstream.describe() | {"projections": wanted.projections}
     arrays = {"about": np.array(json.dumps(about))}
     with downstream.frozen():
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; exit status 2 for an expected error."""
     options = parser().parse(argv)
     with one_line_errors():
-        export(Downstream.open(options), options)
+        export(options)
 
 
 if __name__ == "__main__":
