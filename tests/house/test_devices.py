@@ -212,10 +212,11 @@ def test_the_recorder_works_on_its_own_device_and_stream_and_leaves_them():
         with pytest.raises(RuntimeError, match="capture failed"):
             recorder.record(lambda: None)
         recorder.warm(lambda: None)
+        pool = cuda.graph_pool_handle.return_value
     cuda.Stream.assert_called_once_with(device)
     cuda.device.assert_called_once_with(device)
     assert {call.args for call in cuda.current_stream.call_args_list} == {(device,)}
-    assert cuda.graph.call_args.kwargs == {"stream": cuda.Stream.return_value}
+    assert cuda.graph.call_args.kwargs == {"pool": pool, "stream": cuda.Stream.return_value}
     assert cuda.stream.call_args_list[0].args == (cuda.current_stream.return_value,)
     cuda.stream.return_value.__exit__.assert_called()
     generators = cuda.default_generators.__getitem__

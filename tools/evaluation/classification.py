@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dataset.batches import LabelledBatches
 from moco.method import Method
@@ -245,7 +245,11 @@ def _fresh_model(downstream: Downstream, options: ClassificationOptions, run: Ru
             RANDOM, random_config=downstream.config, seed=run.seed, report=lambda line: None
         )
         return model.to(downstream.device)
-    return copy.deepcopy(downstream.model)
+    model = copy.deepcopy(downstream.model)
+    for module in model.modules():
+        if isinstance(module, nn.RNNBase):
+            module.flatten_parameters()  # cuDNN wants them in one piece; the copy laid each apart
+    return model
 
 
 def summarise(runs: list[Json]) -> Json:

@@ -5,7 +5,8 @@ generator (order, crops, augmentations) or torch's own (dropout), and both go in
 """
 
 import signal
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter as clock
 
@@ -17,7 +18,7 @@ from moco import Method, Views
 from options.pretraining import PretrainingOptions
 from tools import checkpoint
 from tools.checkpoint import Payload
-from tools.runtime import random_states, restore_random, until_signal
+from tools.runtime import random_states, restore_random, to_host, until_signal
 from tools.training.log import RunLog
 from tools.training.recorded import Repeated, choose_recorder
 from tools.training.schedule import learning_rate
@@ -39,10 +40,21 @@ class Progress:
 
 @dataclass
 class _Window:
-    """Steps since the last printed row; their losses stay on the device until it is read."""
+    """Steps since the last row was read; their losses stay on the device until then."""
 
     losses: list[Tensor] = field(default_factory=list)
     began: float = field(default_factory=lambda: clock())  # looked up late: tests replace it
+
+
+@dataclass
+class _Row:
+    """A row whose losses are on their way to the host."""
+
+    values: Tensor  # (steps, losses + 1), good after `wait`
+    wait: Callable[[], None]
+    progress: Progress  # after its last step
+    rate: float
+    began: float
 
 
 def _in_common(options: PretrainingOptions) -> Payload:
@@ -97,6 +109,7 @@ class Trainer:
         self.progress = self._at_epoch(training.start_epoch)
         self.stopped_by: int | None = None
         self._window = _Window()
+        self._row: _Row | None = None
         self._last_written = -float("inf")
         self._writing_seconds = 0.0
 
@@ -178,16 +191,22 @@ class Trainer:
         checkpoint.set_learning_rate(self.optimizer, rate)
         batches.start_epoch()
         log.start_epoch(progress.epoch, progress.batch)
-        self._window = _Window()
+        on_cpu = batches.split.device.type == "cpu"
+        self._window, self._row = _Window(), None
         while progress.batch < len(batches) and self.stopped_by is None:
             batches.seek(progress.batch)
             self._window.losses.append(self.steps().clone())
+            self._write_row(log)  # while another device computes what was just launched
             progress.batch += 1
             progress.step += 1
             log.advance()
             if progress.batch % self.options.run.print_freq == 0:
-                self._read_losses(log, rate)
-        self._read_losses(log, rate)
+                self._read_losses(rate)
+                if on_cpu:  # which has computed everything already
+                    self._write_row(log)
+        self._write_row(log)
+        self._read_losses(rate)
+        self._write_row(log)
         log.end_epoch()
         self._end_epoch()
 
@@ -207,35 +226,40 @@ class Trainer:
         losses = training_step(self.method, self.optimizer, query, key, precision)
         return torch.stack([*losses, losses.total])
 
-    def _read_losses(self, log: RunLog, rate: float) -> None:
-        """Read the losses since the last row: the only wait for the device within an epoch."""
+    def _read_losses(self, rate: float) -> None:
+        """Begin to read the losses since the last row; waits for nothing but on the CPU."""
         window, self._window = self._window, _Window()
-        if not window.losses:
+        if window.losses:
+            values, wait = to_host(torch.stack(window.losses))  # (steps, losses + 1)
+            self._row = _Row(values, wait, replace(self.progress), rate, window.began)
+
+    def _write_row(self, log: RunLog) -> None:
+        """Write the row that is being read, if any: the only wait for the device in an epoch."""
+        row, self._row = self._row, None
+        if row is None:
             return
-        values = torch.stack(window.losses).cpu()  # (steps, losses + 1)
+        row.wait()
         names = (*self.method.losses._fields, "loss")
-        self._refuse_broken(values, names, rate)
-        seconds = clock() - window.began
+        self._refuse_broken(row, names)
+        self._window.began = now = clock()
         log.write(
             {
-                "epoch": self.progress.epoch,
-                "batch": self.progress.batch,
-                "step": self.progress.step,
-                **dict(zip(names, values.double().mean(dim=0).tolist(), strict=True)),
-                "learning_rate": rate,
-                "clips_per_second": len(values) * self.batches.batch_size / seconds,
+                **vars(row.progress),
+                **dict(zip(names, row.values.double().mean(dim=0).tolist(), strict=True)),
+                "learning_rate": row.rate,
+                "clips_per_second": len(row.values) * self.batches.batch_size / (now - row.began),
             }
         )
 
-    def _refuse_broken(self, values: Tensor, names: tuple[str, ...], rate: float) -> None:
-        broken = (~torch.isfinite(values)).nonzero()
+    def _refuse_broken(self, row: _Row, names: tuple[str, ...]) -> None:
+        broken = (~torch.isfinite(row.values)).nonzero()
         if len(broken):
-            row, column = broken[0].tolist()
-            batch = self.progress.batch - len(values) + row
+            step, column = broken[0].tolist()
+            batch = row.progress.batch - len(row.values) + step
             raise FloatingPointError(
-                f"the {names[column]} loss is {values[row, column]} at epoch "
-                f"{self.progress.epoch}, batch {batch}; training stopped and the checkpoints "
-                f"before it in {self.folder} are intact: try a smaller --lr than {rate:g}"
+                f"the {names[column]} loss is {row.values[step, column]} at epoch "
+                f"{row.progress.epoch}, batch {batch}; training stopped and the checkpoints "
+                f"before it in {self.folder} are intact: try a smaller --lr than {row.rate:g}"
             )
 
     def _save_numbered(self) -> None:
