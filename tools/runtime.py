@@ -88,8 +88,8 @@ def _cuda_fault() -> str:
             return ""
     if not _DRIVER.exists() or _gpus_hidden():
         return "0 CUDA devices here; choose auto or cpu"
-    found = re.search(r"Module\D*(\d+)[\d.]*", _DRIVER.read_text())
-    driver, wheel = found[0].split()[-1] if found else "unknown", torch.version.cuda
+    found = re.search(r"\d+\.[\d.]+", _DRIVER.read_text())
+    driver, wheel = found[0] if found else "unknown", torch.version.cuda
     if wheel is None:
         have = f"torch {torch.__version__} is built for the CPU; the driver is {driver}"
     else:
