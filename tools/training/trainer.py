@@ -20,6 +20,7 @@ from tools import checkpoint
 from tools.checkpoint import Payload
 from tools.runtime import random_states, restore_random, to_host, until_signal
 from tools.training.log import RunLog
+from tools.training.memory import saying_what_fits
 from tools.training.recorded import Repeated, choose_recorder
 from tools.training.schedule import learning_rate
 from tools.training.step import training_step
@@ -164,9 +165,16 @@ class Trainer:
 
         Raises:
             FloatingPointError: a loss that is not finite; no checkpoint is written after it.
+            ValueError: a device that is too small for the batch.
         """
         self.method.train()
-        with until_signal(self._stop):
+        fits = saying_what_fits(
+            self.method.encoder.config,
+            batch_size=self.batches.batch_size,
+            precision=self.options.speed.precision,
+            device=self.batches.split.device,
+        )
+        with until_signal(self._stop), fits:
             while self.progress.epoch < self.options.training.epochs and self.stopped_by is None:
                 self._run_epoch(log)
         if self.stopped_by is not None:
