@@ -57,8 +57,8 @@ class SpeedOptions:
         "fp32",
         read=one_of(("fp32", "tf32", "bf16")),
         metavar="KIND",
-        help="of the networks' matrix products: fp32, as published | tf32 (CUDA only) | bf16; "
-        "projections, logits and losses stay in float32",
+        help="of the matrix products in encoder and heads: fp32, as published | tf32 (CUDA only) "
+        "| bf16; augmentation, logits and losses stay in float32",
     )
     graph: str = option(
         "auto",
