@@ -4,12 +4,14 @@ One training step, in the published order:
 `update_momentum`, `forward`, `enqueue`, `losses.total.backward()`, optimiser step.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from moco.config import ContrastConfig, EncoderConfig
 from moco.encoders.hierarchical import Features, HierarchicalEncoder, Views
-from moco.heads import LEVELS, Heads, Levels, xavier_matrices
+from moco.heads import LEVELS, Heads, Levels, pack, unpack, xavier_matrices
 from moco.loss import Losses, compare, hierarchical_contrast
 from moco.momentum import frozen_copy, move_towards
 from moco.queue import KeyQueue
@@ -36,7 +38,11 @@ class HiCo(nn.Module):
         query: the network that learns.
         key: its momentum copy, without gradient.
         queues: five KeyQueue, by level.
+        gather: brings the rows of all processes together, (B / N, …) to (B, …), where N train
+            one model; None where one does.
     """
+
+    gather: Callable[[Tensor], Tensor] | None = None
 
     def __init__(
         self,
@@ -96,6 +102,8 @@ class HiCo(nn.Module):
         Args:
             keys: as `forward` returns them; clip and part go in clip by clip, level within clip.
         """
+        if self.gather is not None:
+            keys = unpack(self.gather(pack(keys)))
         for level, projections in keys._asdict().items():
             self.queues[level].enqueue(projections.flatten(0, -2))
 
