@@ -1,6 +1,7 @@
 """N processes give the losses of one, hold the same queues, and end together."""
 
-import socket
+import os
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ import torch.multiprocessing as multiprocessing
 from moco import HiCo, Views
 from moco.config import ContrastConfig, encoder_config
 from moco.heads import Levels, pack, unpack
+from tests.waiting import wait_until
 from tools.training import ranks as room
 from tools.training.ranks import ALONE, Ranks, joined, of_environment
 
@@ -61,7 +63,7 @@ def train(ranks, kind, precision):
 
 
 def draw_views(generator, precision, rows):
-    draw = [torch.randn(BATCH, *size, generator=generator) for size in ((64, 150), (50, 192))]
+    draw = [torch.randn(BATCH, *size, generator=generator) for size in ((12, 150), (10, 192))]
     return Views(*(each[rows].to(precision) for each in draw))
 
 
@@ -139,29 +141,93 @@ def test_what_the_ranks_tell_one_another(tmp_path):
 def fail(ranks, folder):
     if ranks.rank == 1:
         raise FloatingPointError("the loss is nan")
-    return said(lambda: ranks.mean(torch.ones(1)))
+    ranks.mean(torch.ones(1))
 
 
 def vanish(ranks, folder):
     if ranks.rank == 1:
-        import os
-
         os._exit(0)
-    return said(lambda: ranks.agree(None))
+    ranks.agree(None)
 
 
 def hang(ranks, folder):
     if ranks.rank == 1:
-        (folder / "rank0.pt").touch()
-        while not (folder / "rank0.pt").stat().st_size:
-            pass
-    return said(lambda: ranks.agree(None))
+        wait_until((folder / "rank0").is_file)
+    ranks.agree(None)
 
 
-def said(work):
-    with pytest.raises(ConnectionError) as error:
-        work()
-    return str(error.value)
+@pytest.mark.parametrize(
+    ("work", "reason"),
+    [
+        (fail, "ended: rank 1: the loss is nan; go on with --resume"),
+        (vanish, "ended: it was killed or hangs ("),
+        (hang, "ended: it was killed or hangs ("),
+    ],
+)
+def test_a_rank_that_fails_dies_or_hangs_ends_the_others_with_the_reason(tmp_path, work, reason):
+    assert timedelta(minutes=1) > room.ANSWERING
+    multiprocessing.spawn(_ending, (work, 3, tmp_path), nprocs=3)
+    for rank in (0, 2):
+        said = (tmp_path / f"rank{rank}").read_text()
+        assert said.startswith(f"rank {rank} stops, for another process of the run ")
+        assert "\n" not in said
+        assert reason in said or rank == 2  # which may have been left by rank 0, not by rank 1
+
+
+def _ending(rank, work, size, folder):
+    if work is hang:
+        room.ANSWERING = timedelta(seconds=1)
+    try:
+        with joined(Ranks(rank, size), meeting(folder)) as ranks:
+            work(ranks, folder)
+    except (ConnectionError, FloatingPointError) as error:
+        (folder / f"rank{rank}").write_text(str(error))
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, ALONE),
+        ({"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}, Ranks(3, 8, 1)),
+        ({"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "8", "SLURM_LOCALID": "1"}, Ranks(3, 8, 1)),
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_LOCALID": "0"}, ALONE),  # of sbatch
+        ({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "SLURM_STEP_NUM_TASKS": "2"}, ALONE),
+    ],
+)
+def test_the_environment_says_who_a_process_is(environment, expected):
+    assert of_environment(environment) == expected
+
+
+def test_a_batch_is_shared_out_in_equal_parts():
+    assert [Ranks(rank, 4).rows(8) for rank in range(4)] == [
+        slice(0, 2), slice(2, 4), slice(4, 6), slice(6, 8),
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="--batch-size 6 .* must be a multiple of 4"):
+        Ranks(0, 4).rows(6)
+
+
+def test_each_process_takes_its_own_gpu(monkeypatch):
+    taken = []
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    cuda = torch.device("cuda")
+    for count, local, index in ((4, 3, 3), (1, 3, 0)):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda count=count: count)
+        assert Ranks(3, 4, local).device(cuda) == taken.pop() == torch.device("cuda", index)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ValueError, match="a machine of 2 GPUs; start 2"):
+        Ranks(3, 4, 3).device(cuda)
+    with pytest.raises(ValueError, match="--device cuda:1: 4 processes take a GPU each"):
+        Ranks(3, 4, 3).device(torch.device("cuda", 1))
+
+
+@pytest.mark.parametrize("G", [1, 2, 4])
+def test_packed_keys_come_back_and_lie_clip_by_clip(G):
+    keys = Levels(*torch.randn(2, 3, G, 5), *torch.randn(3, 3, 5))
+    packed = pack(keys)
+    assert packed.shape == (3, 2 * G + 3, 5)
+    for mine, theirs in zip(unpack(packed), keys, strict=True):
+        assert torch.equal(mine, theirs)
+    assert torch.equal(packed[1, 0], keys.clip[1, 0])
 
 
 def test_with_one_process_nothing_is_changed_and_no_group_is_made(monkeypatch):
