@@ -170,10 +170,9 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:
-            reason = self._reason() or f"it was killed or hangs ({' '.join(str(error).split())})"
+            reason = self._reason() or _in_words(error)
             raise ConnectionError(
-                f"rank {self.rank} stops, for another process of the run ended: {reason}; "
-                "go on with --resume"
+                f"rank {self.rank} stops with the run: {reason}; go on with --resume"
             ) from error
 
     def _reason(self) -> str:
@@ -188,6 +187,16 @@ class Ranks:
             if self._store is not None:
                 text = f"rank {self.rank}: {' '.join(str(error).split()) or type(error).__name__}"
                 self._store.compare_set(ENDED, "", text)
+
+
+def _in_words(error: RuntimeError) -> str:
+    """What an error of torch.distributed says of a process that left no reason."""
+    text = " ".join(str(error).split())
+    if "Timed out" in text:
+        return f"a process did not answer for {ANSWERING.seconds} seconds"
+    if "onnection" in text:
+        return "a process was killed, or its machine is gone"
+    return text
 
 
 ALONE = Ranks()
@@ -223,7 +232,9 @@ def joined(place: Ranks, meeting: str = "env://") -> Iterator[Ranks]:
     ranks = Ranks(rank, size, place.local, dist.new_group(timeout=ANSWERING), store)
     try:
         yield ranks
-    except Exception as error:  # the process is about to end, and the group with it
+    except ConnectionError:  # of another process' end
+        raise
+    except Exception as error:  # this process is about to end, and the group with it
         ranks._leave_reason(error)
         raise
     dist.destroy_process_group()
