@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import action_classification
-from dataset.arrays import load_arrays, save_arrays
+from dataset.arrays import load_arrays
 from tests.imported import imported_by
 from tests.oracles.probe import learn, recomputed, score
-from tests.tiny import write_checkpoint, write_dataset
+from tests.tiny import save_arrays, write_checkpoint, write_dataset
 from tools.runtime import data_generator
 
 SHORT = ("--epochs", "4", "--batch-size", "10", "--schedule", "3", "--lr", "0.5", "--seed", "3")

@@ -1,12 +1,13 @@
 """Error lines."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 import torch
 
-from tools.errors import one_line_errors
+from tools.errors import ROOT, one_line_errors
 
 
 @pytest.mark.parametrize("error", [ValueError, FileNotFoundError, FloatingPointError])
@@ -34,3 +35,55 @@ def test_an_unexpected_error_keeps_its_traceback(monkeypatch):
 def test_error_lines_need_no_torch():
     code = "import sys, tools.errors; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def without(package, program, tmp_path):
+    """Run a program in a process that finds another package in place of one."""
+    (tmp_path / f"{package}.py").write_text(
+        f"raise ModuleNotFoundError({package!r}, name={package!r})\n"
+    )
+    search = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=os.environ | search,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("package", ["torch", "numpy", "tqdm"])
+def test_a_package_that_is_not_installed_is_named_with_the_next_step(package, tmp_path):
+    program = (
+        f"from tools.errors import one_line_errors\nwith one_line_errors():\n import {package}"
+    )
+    done = without(package, program, tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"error: the package {package} is missing in {sys.executable}; use the project's "
+        ".venv/bin/python, or run pip install -r requirements.txt\n"
+    )
+
+
+NEED_TORCH = {
+    "pretraining": "",
+    "action_classification": "'--pretrained', 'x'",
+    "action_retrieval": "'--pretrained', 'x'",
+}
+
+
+@pytest.mark.parametrize("script", NEED_TORCH)
+def test_a_script_without_its_requirements_says_so_in_one_line(script, tmp_path):
+    program = f"import {script}\n{script}.main([{NEED_TORCH[script]}])"
+    done = without("torch", program, tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the package torch is missing in ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", ["tools.no_such_module", "statistics.none", None])
+def test_a_module_of_ours_or_of_python_that_is_missing_is_a_bug(module):
+    with pytest.raises(ModuleNotFoundError), one_line_errors():
+        raise ModuleNotFoundError("bug", name=module)

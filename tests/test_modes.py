@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import action_classification
-from dataset.arrays import load_arrays, save_arrays
-from tests.tiny import write_checkpoint, write_dataset
+from dataset.arrays import load_arrays
+from tests.tiny import save_arrays, write_checkpoint, write_dataset
 from tools.evaluation import classification
 from tools.evaluation.finetune import FineTuner
 from tools.evaluation.results import load_scores
