@@ -102,7 +102,7 @@ def test_the_default_model_drops_out_where_pytorchs_layer_does_and_as_much(plain
     model = from_published(plain.state_dict(), num_heads=2).train()
 
     def features_of(view):
-        return model.features(Views(*view))
+        return model.encoder(Views(*view)).instance
 
     if away:
         with elsewhere():

@@ -15,9 +15,9 @@ from torch.nn.functional import normalize
 
 import pretraining
 from dataset.arrays import load_arrays
+from dataset.batches import PretrainingBatches
 from dataset.packed import PackedSplit
-from dataset.views import PretrainingBatches
-from moco import EncoderConfig, HiCo, Views
+from moco import ContrastConfig, HiCo, Views, encoder_config
 from moco.published import from_published, to_published
 from tests.oracles.augment import space_major, stream_of, time_major
 from tests.oracles.model import NAMES, PlainHiCo, plain_losses
@@ -101,7 +101,7 @@ def plain_move(model):
 
 def plain_enqueue(model, keys, written):
     """Write keys over the oldest ones of a ring, one by one; nothing else reads the pointers."""
-    for level, projections in keys._asdict().items():
+    for level, projections in keys.items():
         ring = model.queues[level].keys
         for key in projections.detach().reshape(-1, projections.shape[-1]):
             ring[written[level] % len(ring)] = key
@@ -115,8 +115,8 @@ def test_a_run_from_a_seed_is_the_plain_loop_of_its_options(falls, rates, data, 
         "--queue-wrap", "full", "--start-epoch", f"{FIRST}", "--skeleton-representation", "bone",
     )  # fmt: skip
     torch.manual_seed(SEED)
-    config = EncoderConfig("Transformer", 8, 2, 2, GRANULARITY)
-    model = HiCo(config, 4, KEYS, KEY_MOMENTUM, TEMPERATURE, "full").train()
+    config = encoder_config(hidden_size=8, num_heads=2, num_layers=2, granularity=GRANULARITY)
+    model = HiCo(config, ContrastConfig(4, KEYS, KEY_MOMENTUM, TEMPERATURE, "full")).train()
     optimizer = torch.optim.SGD(model.query.parameters(), RATE, MOMENTUM, weight_decay=DECAY)
     written = dict.fromkeys(model.queues, 0)
     found = []
@@ -205,7 +205,9 @@ def test_a_step_moves_the_key_contrasts_with_the_old_queues_enqueues_and_descend
 def test_the_keys_that_a_step_enqueues_are_of_the_moved_network_and_of_the_key_view():
     """Said once more without an oracle of a whole step: only the key network, moved by hand."""
     torch.manual_seed(0)
-    model = HiCo(EncoderConfig("GRU", 8, granularity=2), 4, 8, momentum=0.6)
+    model = HiCo(
+        encoder_config("GRU", hidden_size=8, granularity=2), ContrastConfig(4, 8, momentum=0.6)
+    )
     with torch.no_grad():
         for parameter in model.key.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -218,6 +220,6 @@ def test_the_keys_that_a_step_enqueues_are_of_the_moved_network_and_of_the_key_v
     for name, tensor in model.key.state_dict().items():
         torch.testing.assert_close(tensor, moved[name], msg=name)
     expected = torch.func.functional_call(model.key, moved, (key,))
-    for level, projections in expected._asdict().items():
+    for level, projections in expected.items():
         rows = model.queues[level].keys[: projections[..., 0].numel()]
         torch.testing.assert_close(rows, normalize(projections.flatten(0, -2), dim=1), msg=level)

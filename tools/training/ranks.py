@@ -9,8 +9,9 @@ Axes: N processes, numbered by their rank; B clips a batch, of all processes tog
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
@@ -112,7 +113,7 @@ class Ranks:
             return rows
         everyone = rows.new_empty(self.size * len(rows), *rows.shape[1:])
         with self._together():
-            dist.all_gather_into_tensor(everyone, rows.contiguous(), group=self._group)
+            dist.all_gather(list(everyone.chunk(self.size)), rows.contiguous(), group=self._group)
         return everyone
 
     def mean(self, values: Tensor) -> Tensor:
@@ -212,16 +213,17 @@ def of_environment(environment: Mapping[str, str] = os.environ) -> Ranks:
 
 
 @contextmanager
-def joined(place: Ranks, meeting: str = "env://") -> Iterator[Ranks]:
-    """Meet the other processes, work together, leave.
+def joined(place: Ranks | None = None, meeting: str = "env://") -> Iterator[Ranks]:
+    """Meet the other processes, work together, leave; only rank 0 prints to stdout.
 
     Args:
-        place: from `of_environment`.
+        place: None is what the environment says.
         meeting: where they meet; env:// reads MASTER_ADDR and MASTER_PORT.
 
     Raises:
         ConnectionError: another process ended or does not answer.
     """
+    place = of_environment() if place is None else place
     if place.size == 1:
         yield place
         return
@@ -231,7 +233,9 @@ def joined(place: Ranks, meeting: str = "env://") -> Iterator[Ranks]:
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=STARTING)
     ranks = Ranks(rank, size, place.local, dist.new_group(timeout=ANSWERING), store)
     try:
-        yield ranks
+        with redirect_stdout(sys.stdout if rank == 0 else None):  # one line of each is enough
+            print(f"{size} processes share out each batch")
+            yield ranks
     except ConnectionError:  # of another process' end
         raise
     except Exception as error:  # this process is about to end, and the group with it

@@ -1,0 +1,37 @@
+"""One training step of any method."""
+
+import torch
+
+from moco import Method, Views
+from moco.method import NamedLosses
+from tools.training.ranks import ALONE, Ranks
+
+
+def training_step(
+    method: Method,
+    optimizer: torch.optim.Optimizer,
+    query: Views,
+    key: Views,
+    precision: str = "fp32",
+    ranks: Ranks = ALONE,
+) -> NamedLosses:
+    """The method's own step, backward and descent; waits for nothing on the host.
+
+    Args:
+        method: in train mode; changes in place.
+        optimizer: over what it learns.
+        query: first view of the batch.
+        key: second view.
+        precision: "bf16" runs the networks under autocast; the rest is float32 anyway.
+        ranks: the processes that share out the batch.
+
+    Returns:
+        Losses of this process' part of the batch before the step, detached.
+    """
+    with torch.autocast(query.time.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        losses = method.step(query, key)
+    optimizer.zero_grad(set_to_none=True)
+    losses.total.backward()
+    ranks.average_gradients(method.learned().values())
+    optimizer.step()
+    return type(losses)(*(value.detach() for value in losses))
