@@ -23,7 +23,7 @@ from torch.distributed.rendezvous import rendezvous
 
 Made = TypeVar("Made")
 
-STARTING = timedelta(minutes=30)
+STARTING = timedelta(minutes=10)
 """How long the processes wait for one another until all have read the data."""
 ANSWERING = timedelta(seconds=50)
 """How long they wait within training, where a process does nothing longer than write a file."""
