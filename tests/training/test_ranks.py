@@ -1,6 +1,7 @@
 """N processes give the losses of one, hold the same queues, and end together."""
 
 import os
+import threading
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -183,6 +184,16 @@ def _ending(rank, work, size, folder):
             work(ranks, folder)
     except (ConnectionError, FloatingPointError) as error:
         (folder / f"rank{rank}").write_text(str(error))
+
+
+def write_late(ranks, folder):
+    if ranks.rank == 0:
+        threading.Event().wait(0.5)
+    return (folder / "rank1.pt").exists()
+
+
+def test_no_process_leaves_before_rank_0_has_written(tmp_path):
+    assert apart(write_late, 2, tmp_path) == [False, False]
 
 
 @pytest.mark.parametrize(

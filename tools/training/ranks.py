@@ -212,6 +212,17 @@ def of_environment(environment: Mapping[str, str] = os.environ) -> Ranks:
     return ALONE
 
 
+def refuse_many() -> None:
+    """Refuse to be one of several processes.
+
+    Raises:
+        ValueError: torchrun or srun started several.
+    """
+    size = of_environment().size
+    if size > 1:
+        raise ValueError(f"{size} processes were started for what takes one; leave torchrun out")
+
+
 @contextmanager
 def joined(place: Ranks | None = None, meeting: str = "env://") -> Iterator[Ranks]:
     """Meet the other processes, work together, leave; only rank 0 prints to stdout.
@@ -236,6 +247,7 @@ def joined(place: Ranks | None = None, meeting: str = "env://") -> Iterator[Rank
         with redirect_stdout(sys.stdout if rank == 0 else None):  # one line of each is enough
             print(f"{size} processes share out each batch")
             yield ranks
+            ranks.agree(None)  # who exits before rank 0 has written gets it killed by its starter
     except ConnectionError:  # of another process' end
         raise
     except Exception as error:  # this process is about to end, and the group with it
