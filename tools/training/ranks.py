@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -193,9 +193,9 @@ class Ranks:
 def _in_words(error: RuntimeError) -> str:
     """What an error of torch.distributed says of a process that left no reason."""
     text = " ".join(str(error).split())
-    if "Timed out" in text:
-        return f"a process did not answer for {ANSWERING.seconds} seconds"
-    if "onnection" in text:
+    if "timed out" in text.lower():
+        return "a process does not answer"
+    if "connection" in text.lower():
         return "a process was killed, or its machine is gone"
     return text
 
@@ -238,11 +238,12 @@ def joined(place: Ranks | None = None, meeting: str = "env://") -> Iterator[Rank
     if place.size == 1:
         yield place
         return
-    store, rank, size = next(rendezvous(meeting, place.rank, place.size))
-    # Host tensors go through gloo, those on GPUs through NCCL.
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=STARTING)
-    ranks = Ranks(rank, size, place.local, dist.new_group(timeout=ANSWERING), store)
+    with place._together():
+        store, rank, size = next(rendezvous(meeting, place.rank, place.size, timeout=STARTING))
+        # Host tensors go through gloo, those on GPUs through NCCL.
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=STARTING)
+        ranks = replace(place, _group=dist.new_group(timeout=ANSWERING), _store=store)
     try:
         with redirect_stdout(sys.stdout if rank == 0 else None):  # one line of each is enough
             print(f"{size} processes share out each batch")
