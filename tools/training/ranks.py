@@ -251,7 +251,9 @@ def joined(place: Ranks | None = None, meeting: str = "env://") -> Iterator[Rank
             ranks.agree(None)  # who exits before rank 0 has written gets it killed by its starter
     except ConnectionError:  # of another process' end
         raise
-    except Exception as error:  # this process is about to end, and the group with it
+    except Exception as error:
         ranks._leave_reason(error)
         raise
-    dist.destroy_process_group()
+    finally:  # else its threads abort a process that exits
+        with suppress(RuntimeError):
+            dist.destroy_process_group()
