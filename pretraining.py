@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> None:
     """Pre-train as the options say; exit status 2 for an expected error, 128 + n for signal n."""
     options = parse(argv)
-    from tools.training.ranks import joined  # torch loads only once the options are right
 
-    with one_line_errors(), joined() as ranks:
-        trainer = build(options, ranks)
-        log = trainer.open_log()
-        try:
-            trainer.run(log)
-        finally:
-            log.close()
+    with one_line_errors():
+        from tools.training.ranks import joined  # torch loads only once the options are right
+
+        with joined() as ranks:
+            trainer = build(options, ranks)
+            log = trainer.open_log()
+            try:
+                trainer.run(log)
+            finally:
+                log.close()
     if trainer.stopped_by is not None:
         sys.exit(128 + trainer.stopped_by)
 

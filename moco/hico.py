@@ -95,12 +95,7 @@ class HiCo(Method):
         return self.query.encoder
 
     def step(self, query: Views, key: Views) -> Losses:
-        """One step up to backward, in the published order; moves the key network and the queues.
-
-        Args:
-            query: the first view, time (B, 64, 150) and space (B, 50, 192).
-            key: the second view of the same clips.
-        """
+        """One step up to backward, in the published order; moves the key network and the queues."""
         self.update_momentum()
         losses, keys = self(query, key)
         self.enqueue(keys)

@@ -113,10 +113,7 @@ def from_published(
     Raises:
         ValueError: keys or shapes that no HiCo has; the message names the first few.
     """
-    state = dict(state_dict)
-    if not any(name.startswith("encoder_k.") for name in state):
-        query = {n: tensor for n, tensor in state.items() if n.startswith("encoder_q.")}
-        state |= {n.replace("encoder_q.", "encoder_k.", 1): t for n, t in query.items()}
+    state = _with_key_network(state_dict)
     try:
         config = _read_config(state, num_heads) if config is None else config
         projection_size, queue_size = state["i_queue"].shape
@@ -134,6 +131,13 @@ def from_published(
     }
     model.load_state_dict(ours, assign=True)
     return model
+
+
+def _with_key_network(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    if any(name.startswith("encoder_k.") for name in state):
+        return dict(state)
+    query = {name: tensor for name, tensor in state.items() if name.startswith("encoder_q.")}
+    return {**state, **{n.replace("encoder_q.", "encoder_k.", 1): t for n, t in query.items()}}
 
 
 def _read_config(state: Mapping[str, Tensor], num_heads: int) -> EncoderConfig:

@@ -70,7 +70,8 @@ class DataOptions:
         "cross_view",
         read=any_text,
         metavar="NAME",
-        help=f"split of the data set: {' | '.join(_protocols(DATASETS))}",
+        help=f"split of the data set: {' | '.join(_protocols(DATASETS))}; "
+        f"or in short {' | '.join(OTHER_WORDS)}",
     )
     stream: str = option(
         "joint",
@@ -314,6 +315,15 @@ class EvaluationOptions:
         except SettingError as error:
             name = f"random_encoder.{error.name}"
             raise SettingError(name, error.value, error.fault) from None
+
+
+def file_option(default: Path | None, metavar: str, meaning: str) -> Any:
+    """A field for the one file that a command writes."""
+    shown = None if default else "none"
+    flags, title = ("--output",), "files"
+    return option(
+        default, *flags, read=file_path, metavar=metavar, title=title, help=meaning, shown=shown
+    )
 
 
 def output_option(meaning: str) -> Path | None:

@@ -13,13 +13,14 @@ from moco import ContrastConfig, HiCo, Views, encoder_config
 from moco.config import TransformerConfig
 from moco.heads import LEVELS, Levels
 from moco.loss import compare
-from tests.test_pretraining import arguments, losses
-from tests.test_published_model import NAMES, Golden
-from tests.tiny import write_dataset
+from options.classification import ClassifierOptions, usual
+from tests.moco.test_published_model import NAMES, Golden
+from tests.support.tiny import write_dataset
+from tests.training.test_pretraining import arguments, losses
 from tools.checkpoint import make_optimizer, read
 from tools.evaluation.features import extract
 from tools.evaluation.neighbours import rank
-from tools.evaluation.probe import LinearProbe, ProbeSettings, train_probe
+from tools.evaluation.probe import LinearProbe, train_probe
 from tools.runtime import pick_device
 from tools.training import recorded as graph
 from tools.training.trainer import LAST, training_step
@@ -217,7 +218,7 @@ def test_features_and_the_probe_on_them_are_the_cpus(data):
     for device in ("cpu", DEVICE):
         parts = [packed(data, device, part) for part in ("train", "val")]
         features = [extract(model.to(device), part, "joint") for part in parts]
-        settings = ProbeSettings(epochs=3, lr=0.1, schedule=(2,), batch_size=4)
+        settings = usual(ClassifierOptions(epochs=3, lr=0.1, schedule=(2,), batch_size=4))
         generator = torch.Generator().manual_seed(0)
         probe = LinearProbe(features[0].shape[1], 60, settings, generator, device)
         (train, test), (train_labels, test_labels) = features, [part.labels for part in parts]

@@ -260,7 +260,11 @@ def pack(method: Method, optimizer: torch.optim.SGD, epoch: int, **extra: Payloa
         "optimizer": {"state": state["state"], "param_groups": [group]},
         "layout": PUBLISHED if published else OWN,
         "method": method.name,
-        "versions": versions(),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "numpy": numpy.__version__,
+        },
     }
     return payload | method.settings | extra
 
@@ -323,12 +327,3 @@ def load_into(method: Method, data: Payload, payload: Payload, path: Path) -> No
             f"--resume {path}: {error}; give the encoder and queue options it was trained with"
         ) from None
     method.load_state_dict(state)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what computes the numbers."""
-    return {
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "numpy": numpy.__version__,
-    }

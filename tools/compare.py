@@ -4,18 +4,18 @@ Each folder holds what the two evaluations wrote under it: one results.json of a
 one of a retrieval.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from options.compare import parser
 from tools.errors import one_line_errors
-from tools.evaluation.results import RESULTS, Json
 
 COLUMNS = ("encoder", "KNN top-1", "linear top-1, last", "linear top-1, best")
 
 
-def find_results(folder: Path) -> dict[str, Json]:
+def find_results(folder: Path) -> dict[str, dict[str, Any]]:
     """Read the results.json files somewhere below a folder.
 
     Args:
@@ -28,7 +28,9 @@ def find_results(folder: Path) -> dict[str, Json]:
         FileNotFoundError: one of the two is not there.
         ValueError: two of the same kind are there, or a file is no results.json.
     """
-    found: dict[str, Json] = {}
+    from tools.evaluation.results import RESULTS  # torch, which --help does without
+
+    found: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.rglob(RESULTS)):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -65,16 +67,9 @@ def table(rows: Sequence[tuple[str, ...]]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table of the encoders that the command line names."""
-    parser = argparse.ArgumentParser(prog="python -m tools.compare", description=__doc__)
-    parser.add_argument("encoders", nargs="+", metavar="NAME=FOLDER")
+    options = parser().parse(argv)
     with one_line_errors():
-        rows = []
-        for encoder in parser.parse_args(argv).encoders:
-            name, equals, folder = encoder.partition("=")
-            if not equals:
-                raise ValueError(f"{encoder}: needs NAME=FOLDER")
-            rows.append(row(name, Path(folder)))
-        print(table(rows))
+        print(table([row(name, folder) for name, folder in options.folders]))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Tests of tools/training."""
+"""Tests of training."""

@@ -6,19 +6,18 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import pretraining
-from tests.test_pretraining import arguments, losses, rows
-from tests.tiny import write_dataset
+from tests.support.paths import ROOT
+from tests.support.tiny import write_dataset
+from tests.support.waiting import HANGS
 from tests.training.several import without_dropout
-from tests.waiting import HANGS
+from tests.training.test_pretraining import arguments, losses, rows
 from tools.checkpoint import read
 from tools.training.trainer import LAST
 
-ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("GRU", "LSTM", "Transformer")
 ENDLESS = ("--epochs", "100000", "--seed", "3")
 

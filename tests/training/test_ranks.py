@@ -13,7 +13,7 @@ import torch.multiprocessing as multiprocessing
 from moco import HiCo, Views
 from moco.config import ContrastConfig, encoder_config
 from moco.heads import Levels, pack, unpack
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 from tools.training import ranks as room
 from tools.training.ranks import ALONE, Ranks, joined, of_environment
 
