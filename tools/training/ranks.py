@@ -36,6 +36,14 @@ ENDED = "ended"
 """Where the first process that fails leaves its reason for the others."""
 
 
+@dataclass
+class _Meeting:
+    """What torch.distributed made; emptied at the end, for its threads may not live until exit."""
+
+    group: dist.ProcessGroup | None = None
+    store: dist.Store | None = None
+
+
 @dataclass(frozen=True)
 class Ranks:
     """This process among those that train together.
@@ -49,8 +57,7 @@ class Ranks:
     rank: int = 0
     size: int = 1
     local: int = 0
-    _group: dist.ProcessGroup | None = field(default=None, repr=False)
-    _store: dist.Store | None = field(default=None, repr=False)
+    _met: _Meeting = field(default_factory=_Meeting, repr=False, compare=False)
 
     def device(self, wanted: torch.device) -> torch.device:
         """Choose this process' own device of the wanted type.
@@ -113,7 +120,9 @@ class Ranks:
             return rows
         everyone = rows.new_empty(self.size * len(rows), *rows.shape[1:])
         with self._together():
-            dist.all_gather(list(everyone.chunk(self.size)), rows.contiguous(), group=self._group)
+            dist.all_gather(
+                list(everyone.chunk(self.size)), rows.contiguous(), group=self._met.group
+            )
         return everyone
 
     def mean(self, values: Tensor) -> Tensor:
@@ -122,7 +131,7 @@ class Ranks:
             return values
         total = values.clone()
         with self._together():
-            dist.all_reduce(total, group=self._group)
+            dist.all_reduce(total, group=self._met.group)
         return total.div_(self.size)
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -148,7 +157,7 @@ class Ranks:
             return signal_number
         asked = torch.tensor(signal_number or 0)
         with self._together():
-            dist.all_reduce(asked, dist.ReduceOp.MAX, group=self._group)
+            dist.all_reduce(asked, dist.ReduceOp.MAX, group=self._met.group)
         return int(asked) or None
 
     def seed_dropout(self, seed: int, step: int) -> None:
@@ -179,15 +188,15 @@ class Ranks:
     def _reason(self) -> str:
         """What the process that failed first has left; empty where it left nothing."""
         with suppress(RuntimeError):  # the store may have gone with rank 0
-            if self._store is not None and self._store.check([ENDED]):
-                return self._store.get(ENDED).decode()
+            if self._met.store is not None and self._met.store.check([ENDED]):
+                return self._met.store.get(ENDED).decode()
         return ""
 
     def _leave_reason(self, error: Exception) -> None:
         with suppress(RuntimeError):
-            if self._store is not None:
+            if self._met.store is not None:
                 text = f"rank {self.rank}: {' '.join(str(error).split()) or type(error).__name__}"
-                self._store.compare_set(ENDED, "", text)
+                self._met.store.compare_set(ENDED, "", text)
 
 
 def _in_words(error: RuntimeError) -> str:
@@ -243,7 +252,8 @@ def joined(place: Ranks | None = None, meeting: str = "env://") -> Iterator[Rank
         # Host tensors go through gloo, those on GPUs through NCCL.
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=STARTING)
-        ranks = replace(place, _group=dist.new_group(timeout=ANSWERING), _store=store)
+        met = _Meeting(dist.new_group(timeout=ANSWERING), store)
+    ranks = replace(place, _met=met)
     try:
         with redirect_stdout(sys.stdout if rank == 0 else None):  # one line of each is enough
             print(f"{size} processes share out each batch")
@@ -254,6 +264,7 @@ def joined(place: Ranks | None = None, meeting: str = "env://") -> Iterator[Rank
     except Exception as error:
         ranks._leave_reason(error)
         raise
-    finally:  # else its threads abort a process that exits
+    finally:
+        met.group = met.store = None
         with suppress(RuntimeError):
             dist.destroy_process_group()
