@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+import action_retrieval
 import pretraining
 from tests.support.paths import ROOT
 from tests.support.tiny import write_dataset
@@ -16,6 +17,7 @@ from tests.support.waiting import HANGS
 from tests.training.several import without_dropout
 from tests.training.test_pretraining import arguments, losses, rows
 from tools.checkpoint import read
+from tools.training.ranks import Ranks
 from tools.training.trainer import LAST
 
 KINDS = ("GRU", "LSTM", "Transformer")
@@ -190,10 +192,18 @@ def test_a_fault_of_one_rank_is_told_by_all(data, tmp_path):
     assert "error: rank 1 stops with the run: rank 0: no checkpoint at" in ends[1]
 
 
-def test_a_batch_that_cannot_be_shared_out_is_refused(data, tmp_path, monkeypatch, capsys):
-    from tools.training.ranks import Ranks
-
+def test_a_batch_that_cannot_be_shared_out_is_refused(data, tmp_path, monkeypatch):
     monkeypatch.setattr(Ranks, "first", lambda self, make: make())
     options = pretraining.parse(run_of(data, tmp_path))
     with pytest.raises(ValueError, match="--batch-size 4 .* multiple of 3"):
         pretraining.build(options, Ranks(0, 3))
+
+
+def test_an_evaluation_refuses_to_be_one_of_several(data, monkeypatch, capsys):
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as stopped:
+        action_retrieval.main(["--data-path", str(data), "--pretrained", "random"])
+    assert stopped.value.code == 2
+    error = "error: 2 processes were started for what takes one; leave torchrun out\n"
+    assert capsys.readouterr().err == error
