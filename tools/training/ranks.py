@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
@@ -37,14 +37,6 @@ ENDED = "ended"
 
 
 @dataclass
-class _Meeting:
-    """What torch.distributed made; emptied at the end, for its threads may not live until exit."""
-
-    group: dist.ProcessGroup | None = None
-    store: dist.Store | None = None
-
-
-@dataclass(frozen=True)
 class Ranks:
     """This process among those that train together.
 
@@ -57,7 +49,8 @@ class Ranks:
     rank: int = 0
     size: int = 1
     local: int = 0
-    _met: _Meeting = field(default_factory=_Meeting, repr=False, compare=False)
+    _group: dist.ProcessGroup | None = field(default=None, repr=False, compare=False)
+    _store: dist.Store | None = field(default=None, repr=False, compare=False)
 
     def device(self, wanted: torch.device) -> torch.device:
         """Choose this process' own device of the wanted type.
@@ -120,9 +113,8 @@ class Ranks:
             return rows
         everyone = rows.new_empty(self.size * len(rows), *rows.shape[1:])
         with self._together():
-            dist.all_gather(
-                list(everyone.chunk(self.size)), rows.contiguous(), group=self._met.group
-            )
+            parts = list(everyone.chunk(self.size))
+            dist.all_gather(parts, rows.contiguous(), group=self._group)
         return everyone
 
     def mean(self, values: Tensor) -> Tensor:
@@ -131,7 +123,7 @@ class Ranks:
             return values
         total = values.clone()
         with self._together():
-            dist.all_reduce(total, group=self._met.group)
+            dist.all_reduce(total, group=self._group)
         return total.div_(self.size)
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -157,7 +149,7 @@ class Ranks:
             return signal_number
         asked = torch.tensor(signal_number or 0)
         with self._together():
-            dist.all_reduce(asked, dist.ReduceOp.MAX, group=self._met.group)
+            dist.all_reduce(asked, dist.ReduceOp.MAX, group=self._group)
         return int(asked) or None
 
     def seed_dropout(self, seed: int, step: int) -> None:
@@ -180,23 +172,17 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:
-            reason = self._reason() or _in_words(error)
+            reason = self._first_reason(_in_words(error))
             raise ConnectionError(
                 f"rank {self.rank} stops with the run: {reason}; go on with --resume"
             ) from error
 
-    def _reason(self) -> str:
-        """What the process that failed first has left; empty where it left nothing."""
+    def _first_reason(self, reason: str) -> str:
+        """Leave a reason for the others where none has yet; returns the one that is there."""
         with suppress(RuntimeError):  # the store may have gone with rank 0
-            if self._met.store is not None and self._met.store.check([ENDED]):
-                return self._met.store.get(ENDED).decode()
-        return ""
-
-    def _leave_reason(self, error: Exception) -> None:
-        with suppress(RuntimeError):
-            if self._met.store is not None:
-                text = f"rank {self.rank}: {' '.join(str(error).split()) or type(error).__name__}"
-                self._met.store.compare_set(ENDED, "", text)
+            if self._store is not None:
+                return self._store.compare_set(ENDED, "", reason).decode()
+        return reason
 
 
 def _in_words(error: RuntimeError) -> str:
@@ -243,28 +229,27 @@ def joined(place: Ranks | None = None, meeting: str = "env://") -> Iterator[Rank
     Raises:
         ConnectionError: another process ended or does not answer.
     """
-    place = of_environment() if place is None else place
-    if place.size == 1:
-        yield place
+    ranks = of_environment() if place is None else place
+    if ranks.size == 1:
+        yield ranks
         return
-    with place._together():
-        store, rank, size = next(rendezvous(meeting, place.rank, place.size, timeout=STARTING))
-        # Host tensors go through gloo, those on GPUs through NCCL.
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=STARTING)
-        met = _Meeting(dist.new_group(timeout=ANSWERING), store)
-    ranks = replace(place, _met=met)
+    # Host tensors go through gloo, those on GPUs through NCCL.
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
+        with ranks._together():
+            store, rank, size = next(rendezvous(meeting, ranks.rank, ranks.size, timeout=STARTING))
+            dist.init_process_group(
+                backend, store=store, rank=rank, world_size=size, timeout=STARTING
+            )
+            ranks._group, ranks._store = dist.new_group(timeout=ANSWERING), store
         with redirect_stdout(sys.stdout if rank == 0 else None):  # one line of each is enough
             print(f"{size} processes share out each batch")
             yield ranks
             ranks.agree(None)  # who exits before rank 0 has written gets it killed by its starter
-    except ConnectionError:  # of another process' end
-        raise
     except Exception as error:
-        ranks._leave_reason(error)
+        ranks._first_reason(f"rank {ranks.rank}: {' '.join(str(error).split())}")
         raise
     finally:
-        met.group = met.store = None
-        with suppress(RuntimeError):
+        ranks._group = ranks._store = None  # their threads may not live until the process exits
+        if dist.is_initialized():
             dist.destroy_process_group()
