@@ -7,7 +7,16 @@ import numpy as np
 
 from dataset.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
 
-NAMES = ("drink water", "eat meal", "brush teeth", "drop", "pick up", "throw", "sit down", "stand up")
+NAMES = (
+    "drink water",
+    "eat meal",
+    "brush teeth",
+    "drop",
+    "pick up",
+    "throw",
+    "sit down",
+    "stand up",
+)
 LEVELS = ("clip", "part", "temporal", "spatial", "instance")
 REST = (
     ((0, 0, -0.2), (0, 0, 0), (0, 0, 0.35), (0, 0, 0.5))
@@ -79,7 +88,11 @@ def _run(
         "name": name,
         "tags": ["Transformer", "ntu60 cross_view", "joint", "451 epochs"],
         "classes": list(classes),
-        "record": [["encoder", "Transformer"], ["seed", str(round(shift * 100))], ["epochs", "451"]],
+        "record": [
+            ["encoder", "Transformer"],
+            ["seed", str(round(shift * 100))],
+            ["epochs", "451"],
+        ],
         "figures": _figures(70 + shift),
         "marks": [[12, "queue full"]],
         "curves": _curves(generator),

@@ -77,7 +77,7 @@ function download(name, columns, rows) {
   setTimeout(() => URL.revokeObjectURL(address), 1000);
 }
 
-const csvButton = (name, columns, rows) => make("button", { type: "button", "data-csv": name, onclick: () => download(name, columns, rows()) }, "↓ CSV");
+const csvButton = (name, columns, rows) => make("button", { type: "button", "data-csv": name, onclick: () => download(name, columns, rows()) }, `↓ ${name.replaceAll("_", " ")}.csv`);
 
 function table(caption, columns, rows, cells = (row) => row) {
   const numeric = columns.map((_, index) => rows.length > 0 && rows.every((row) => row[index] === null || typeof row[index] === "number"));
@@ -278,7 +278,7 @@ function overview() {
   section.prepend(make("h1", {}, report.title));
   section.append(make("div", { class: "grid heads" }, report.runs.map(headline)));
   if (!figureNames().length) return;
-  section.append(make("div", { class: "card" }, make("h3", { style: "margin-top:0" }, "Accuracy, beside chance, the untrained encoder and the published figure"), figureLegend(), figurePlot()), figureTable());
+  section.append(make("div", { class: "card" }, make("h3", { style: "margin-top:0" }, "Accuracy, beside chance, the untrained encoder and the published figure"), figureLegend(), make("div", { class: "broad", tabindex: 0, role: "group", "aria-label": "Plot of the figures" }, figurePlot())), figureTable());
   section.append(...report.notes.map((text) => make("p", { class: "note" }, text)));
 }
 
@@ -306,7 +306,7 @@ function figureLegend() {
 }
 
 function figurePlot() {
-  const names = figureNames(), lane = 26, left = 250, right = 820, step = lane * report.runs.length + 16;
+  const names = figureNames(), lane = 26, left = 300, right = 830, step = lane * report.runs.length + 16;
   const bottom = names.length * step + 6, at = (value) => left + ((right - left) * value) / 100;
   const label = "Accuracies in percent; the table below holds the same numbers";
   const svg = draw("svg", { class: "plot wide", viewBox: `0 0 900 ${bottom + 26}`, role: "img", "aria-label": label });
@@ -315,7 +315,7 @@ function figurePlot() {
       draw("text", { x: at(value), y: bottom + 19, "text-anchor": "middle" }, `${value} %`));
   }
   names.forEach((name, row) => {
-    const cut = name.length > 36 ? `${name.slice(0, 35)}…` : name;
+    const cut = name.length > 44 ? `${name.slice(0, 43)}…` : name;
     svg.append(draw("text", { class: "ink", x: 0, y: row * step + step / 2 + 5 }, cut));
     report.runs.forEach((each, index) => {
       const figure = each.figures.find((one) => one.name === name);
@@ -656,7 +656,7 @@ function matrix(test) {
     cursor.setAttribute("visibility", "visible");
     said.textContent = text;
   });
-  return make("div", {}, svg, said);
+  return make("div", {}, make("div", { class: "broad" }, svg), said);
 }
 
 function matrixEdges(labels, named, edge, cell) {
