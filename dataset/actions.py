@@ -30,15 +30,15 @@ support somebody with hand; rock-paper-scissors
 """
 
 _PKU = """
-bow; brush hair; brush teeth; check time on watch; cheer up; clap; cross hands in front; drink; drop;
-eat meal or snack; fall; give something to other person; wave hand; shake hands; hop on one foot; hug
-other person; jump up; kick other person; kick something; make or answer a phone call; pat other
-person's back; pick up; play with phone or tablet; point finger at other person; point to something;
-punch or slap other person; push other person; put on a hat or cap; put something inside pocket;
-read; rub two hands; salute; sit down; stand up; take off a hat or cap; take off glasses; take off
-jacket; take something out of pocket; take a selfie; tear up paper; throw; touch back; touch chest;
-touch head; touch neck; type on a keyboard; use a fan; put on jacket; put on glasses; wipe face;
-write
+bow; brush hair; brush teeth; check time on watch; cheer up; clap; cross hands in front; drink;
+drop; eat meal or snack; fall; give something to other person; wave hand; shake hands; hop on one
+foot; hug other person; jump up; kick other person; kick something; make or answer a phone call;
+pat other person's back; pick up; play with phone or tablet; point finger at other person; point
+to something; punch or slap other person; push other person; put on a hat or cap; put something
+inside pocket; read; rub two hands; salute; sit down; stand up; take off a hat or cap; take off
+glasses; take off jacket; take something out of pocket; take a selfie; tear up paper; throw; touch
+back; touch chest; touch head; touch neck; type on a keyboard; use a fan; put on jacket; put on
+glasses; wipe face; write
 """
 
 _UTD = """

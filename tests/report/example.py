@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
+from dataset.skeleton import JOINT_NAMES, PARENTS
 
 NAMES = (
     "drink water",

@@ -300,9 +300,9 @@ def _views(run: Shown) -> Json:
     generator = torch.Generator().manual_seed(run.options.sample.seed)
     chosen = list(dict.fromkeys(rows[apart].tolist()))
     note = (
-        "A step of pre-training sees each clip twice, as query and as key view: cropped, and either "
-        "sheared or with 15 of its 25 joints set to zero or mixed. Rings mark the joints that "
-        "were touched. The stream (joint, motion or bone) is taken afterwards. All views of a "
+        "A step of pre-training sees each clip twice, as query and as key view: cropped, and "
+        "either sheared or with 15 of its 25 joints set to zero or mixed. Rings mark the joints "
+        "that were touched. The stream (joint, motion or bone) is taken afterwards. All views of a "
         "clip are drawn at one scale, and bodies lie as the published preparation leaves them."
     )
     return {"note": note, "clips": show_views(run.clips.train, chosen, generator)}

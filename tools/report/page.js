@@ -242,7 +242,7 @@ function closeLook(clip, lines, more) {
 
 function playerControls() {
   const play = make("button", { type: "button", id: "play", onclick: () => setPlaying(!state.playing) });
-  const frame = make("input", { type: "range", id: "frame", min: 0, max: 1000, "aria-label": "Moment, 0 to 1000", oninput: () => { setPlaying(false); state.phase = frame.value / 1000; paintVisible(); } });
+  const frame = make("input", { type: "range", id: "frame", min: 0, max: 1000, value: 0, "aria-label": "Moment, 0 to 1000", oninput: () => { setPlaying(false); state.phase = frame.value / 1000; paintVisible(); } });
   const turn = make("input", { type: "range", id: "turn", min: 0, max: 360, value: state.turn, "aria-label": "Turn all skeletons, degrees", oninput: () => { state.turn = Number(turn.value); paintVisible(); } });
   const speed = select("", [[0.5, "½×"], [1, "1×"], [2, "2×"]], 1, (value) => { state.speed = Number(value); });
   speed.firstElementChild.setAttribute("aria-label", "Speed");
@@ -701,7 +701,7 @@ function listenToMatrix(svg, test, labels, under, mark) {
   svg.addEventListener("keydown", (event) => {
     const way = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
     if (way) { event.preventDefault(); read([at[0] + way[0], at[1] + way[1]]); }
-    if (event.key === "Enter") go();
+    if (event.key === "Enter") { event.preventDefault(); go(); } // else it presses what gets the focus
   });
 }
 
