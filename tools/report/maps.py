@@ -36,9 +36,8 @@ def flat_map(features: Tensor, seed: int) -> list[list[int]]:
         random_state=seed % 2**32,
     ).fit_transform(unit)
     low, high = plane.min(axis=0), plane.max(axis=0)
-    size = max(float((high - low).max()), 1e-12)
-    centred = (plane - (low + high) / 2) / size + 0.5
-    return np.rint(SIDE * centred).astype(int).tolist()
+    size = np.maximum(high - low, 1e-12)  # each axis alone: neither means anything
+    return np.rint(SIDE * (plane - low) / size).astype(int).tolist()
 
 
 def neighbour_share(features: Tensor, labels: Tensor) -> float:

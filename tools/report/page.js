@@ -398,7 +398,7 @@ function chart(title, lines) {
   const atX = (x) => left + ((right - left) * (x - fromX)) / (toX - fromX || 1), atY = (y) => bottom - (bottom - top) * height(y);
   const svg = draw("svg", { class: "plot", viewBox: "0 0 360 178", tabindex: 0, role: "slider", "aria-label": `${title}, read along the epochs`, "aria-valuemin": 0, "aria-valuemax": Math.max(0, lines[0].x.length - 1) });
   for (const value of decades ? [low, Math.sqrt(low * high), high] : ticks(low, high)) svg.append(draw("path", { class: "axis", d: `M${left} ${atY(value)}H${right}` }), draw("text", { x: left - 5, y: atY(value) + 4, "text-anchor": "end" }, short(value)));
-  for (const value of ticks(fromX, toX)) if (atX(value) < right - 42) svg.append(draw("text", { x: atX(value), y: bottom + 17, "text-anchor": "middle" }, value));
+  for (const value of ticks(fromX, toX, 6)) if (atX(value) < right - 42) svg.append(draw("text", { x: atX(value), y: bottom + 17, "text-anchor": "middle" }, value));
   svg.append(draw("text", { x: right, y: bottom + 17, "text-anchor": "end" }, "epoch"));
   for (const [x, text] of lines[0].group === report.training ? lines[0].marks : []) if (x <= toX) svg.append(draw("path", { class: "mark", d: `M${atX(x)} ${top}V${bottom}` }), draw("text", { class: "halo", x: atX(x) + 4, y: bottom - 5 }, text));
   const path = (x, y) => x.map((each, index) => `${index ? "L" : "M"}${atX(each).toFixed(1)} ${atY(y[index]).toFixed(1)}`).join("");
@@ -572,7 +572,7 @@ function fillMaps(found, frame, key, said) {
 /* One map: points in a square of 1000; the pointer or the arrow keys choose one. */
 function map(places, title, found, groups) {
   const clips = found.points.map((point) => report.clips[point]), order = new Map(groups.map((group, index) => [group, index]));
-  const points = places.map(([x, y], index) => { const group = order.get(groupOf(clips[index])); return glyph(group, x, y, 13, groupColour(group), { class: "point", "data-index": index }); });
+  const points = places.map(([x, y], index) => { const group = order.get(groupOf(clips[index])); return glyph(group, x, y, clips.length > 250 ? 10 : 13, groupColour(group), { class: "point", "data-index": index }); });
   const ring = draw("circle", { class: "ring", r: 26, "vector-effect": "non-scaling-stroke" });
   const svg = draw("svg", { class: "plot card", viewBox: "-40 -40 1080 1080", tabindex: 0, role: "application", "aria-label": `Map ${title.toLowerCase()}: ${plural(clips.length, "clip")}; the arrow keys go from clip to clip` }, points, ring);
   const nearest = (event) => {
