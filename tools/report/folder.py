@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from tools.checkpoint import RANDOM, find
 from tools.evaluation.results import RESULTS, Json
 from tools.training.log import METRICS
 
-LAST = "checkpoint_last.pth.tar"
+LAST, CONFIG = "checkpoint_last.pth.tar", "config.json"
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class RunFolder:
         rows: of metrics.jsonl, in the order of the steps; empty where there is none.
         results: of its evaluations, each with the folder it lies in.
         untrained: of evaluations of a random encoder nearby, likewise.
+        config: what the run was told, where it kept that.
     """
 
     path: Path
@@ -30,6 +31,7 @@ class RunFolder:
     rows: list[Json]
     results: list[tuple[Path, Json]]
     untrained: list[tuple[Path, Json]]
+    config: Json = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> "RunFolder":
@@ -44,7 +46,8 @@ class RunFolder:
         found = list(_results(folder))
         own = [(place, one) for place, one in found if _is_of(one, folder)]
         untrained = [(place, one) for place, one in found if _pretrained(one) == RANDOM]
-        return cls(folder, checkpoint, _rows(folder / METRICS), own, untrained)
+        config = _json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+        return cls(folder, checkpoint, _rows(folder / METRICS), own, untrained, config)
 
     @property
     def name(self) -> str:
@@ -88,10 +91,17 @@ def _results(folder: Path) -> Iterator[tuple[Path, Json]]:
     places.append((Path("checkpoints", RANDOM), f"*/{RESULTS}"))  # where evaluations put theirs
     paths = {path.resolve() for place, pattern in places for path in place.glob(pattern)}
     for path in sorted(paths):
-        try:
-            yield path.parent, json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            raise ValueError(f"{path} is not JSON; remove it or evaluate again") from None
+        yield path.parent, _json(path)
+
+
+def _json(path: Path) -> Json:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is no JSON object; remove it or make it again")
+    return content
 
 
 def _pretrained(results: Json) -> Any:
