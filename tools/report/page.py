@@ -1,7 +1,7 @@
 """One self-contained HTML file of one JSON document: no network, no server, no framework.
 
-The page's own parts lie beside this file: page.html, page.css and page.js. The document is data to
-the page, never markup: what it holds of files' texts enters the page as text.
+The page's own parts lie in web/ and are put into the file as they are. The document is data to the
+page, never markup: what it holds of files' texts enters the page as text.
 """
 
 import base64
@@ -12,7 +12,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
+WEB = Path(__file__).with_name("web")
+SCRIPTS = (
+    *("elements", "tables", "skeletons", "overview", "curves"),
+    *("gallery", "views", "maps", "classes", "start"),
+)
+"""In this order: a script uses those before it, and `start` all."""
 MOST_BYTES = 5_000_000
 """What a report may have, so that it can be mailed."""
 
@@ -29,7 +34,8 @@ def render(document: dict[str, Any]) -> str:
     Raises:
         ValueError: a number that is not finite, which JSON does not have.
     """
-    script = _part("page.js").strip()
+    parts = "\n".join(_part(f"{name}.js") for name in SCRIPTS).strip()
+    script = f'"use strict";\n{parts}'
     parts = {
         "title": html.escape(document["title"]),
         "style": _part("page.css"),
@@ -49,7 +55,7 @@ def as_data(document: dict[str, Any]) -> str:
 
 
 def _part(name: str) -> str:
-    return (HERE / name).read_text(encoding="utf-8")
+    return (WEB / name).read_text(encoding="utf-8")
 
 
 def _digest(script: str) -> str:
