@@ -13,102 +13,72 @@ function classes() {
   }
   state.test = Math.min(state.test, tests.length - 1);
   const body = make("div");
-  const refresh = () => body.replaceChildren(...classParts(tests[state.test]));
-  section.append(
-    make(
-      "div.controls",
-      {},
-      select(
-        "Evaluation",
-        tests.map((test, index) => [index, test.name]),
-        state.test,
-        (value) => {
-          state.test = Number(value);
-          refresh();
-        },
-      ),
-    ),
-    body,
-  );
+  const refresh = () => {
+    const test = tests[state.test];
+    const parts = [matrixPart(test), make("div", {}, pairsPart(test), accuraciesPart(test))];
+    body.replaceChildren(make("p.note", {}, test.note), make("div.grid.two", {}, parts));
+  };
+  const names = tests.map((test, index) => [index, test.name]);
+  const choose = (value) => {
+    state.test = Number(value);
+    refresh();
+  };
+  section.append(make("div.controls", {}, select("Evaluation", names, state.test, choose)), body);
   refresh();
 }
 
-function classParts(test) {
-  const pairs = test.counts
-    .filter(([truth, said]) => truth !== said)
-    .sort((one, other) => other[2] - one[2]);
-  const clips = new Map(test.classes.map((one) => [one[0], one[1]]));
-  const pairColumns = ["true class", "taken for", "clips", "% of the class"];
-  const pairRow = ([truth, said, number]) => [
+function matrixPart(test) {
+  const named = ([truth, said]) => [className(truth), className(said)];
+  const counts = () => test.counts.map((one) => [...named(one), one[2]]);
+  const mistakes = () => test.mistakes.map(([name, ...pair]) => [name, ...named(pair)]);
+  const tools = make(
+    "p.table-tools",
+    {},
+    csvButton("confusions", ["true class", "said", "clips"], counts),
+    " ",
+    csvButton("mistakes", ["clip", "true class", "said"], mistakes),
+  );
+  return make("div", {}, make("h3", {}, "Confusion matrix"), matrix(test), tools);
+}
+
+function pairsPart(test) {
+  const pairs = test.counts.filter(([truth, said]) => truth !== said);
+  pairs.sort((one, other) => other[2] - one[2]);
+  const clips = new Map(test.classes.map(([label, number]) => [label, number]));
+  const columns = ["true class", "taken for", "clips", "% of the class"];
+  const row = ([truth, said, number]) => [
     className(truth),
     className(said),
     number,
     (100 * number) / clips.get(truth),
   ];
-  const pairRows = () => pairs.map(pairRow);
-  const worst = pairs.slice(0, 15);
-  const lead = ([truth, said]) =>
-    make("button", { type: "button", onclick: () => goToPair(truth, said) }, "Show clips");
-  const classColumns = ["class", "clips", "right", "accuracy %", "95 % from", "to"];
-  const classRows = () =>
-    test.classes.map(([label, number, right, accuracy, low, high]) => [
-      className(label),
-      number,
-      right,
-      accuracy,
-      low,
-      high,
-    ]);
-  const byAccuracy = [...test.classes].sort((one, other) => one[3] - other[3]);
+  const lead = ([truth, said]) => button("Show clips", () => goToPair(truth, said));
+  const worst = pairs.slice(0, 15).map((pair) => [...row(pair), lead(pair)]);
   return [
-    make("p.note", {}, test.note),
+    make("h3", {}, "Worst pairs"),
     make(
-      "div.grid.two",
+      "p.table-tools",
       {},
-      make(
-        "div",
-        {},
-        make("h3", {}, "Confusion matrix"),
-        matrix(test),
-        make(
-          "p.table-tools",
-          {},
-          csvButton("confusions", ["true class", "said", "clips"], () =>
-            test.counts.map(([truth, said, number]) => [className(truth), className(said), number]),
-          ),
-          " ",
-          csvButton("mistakes", ["clip", "true class", "said"], () =>
-            test.mistakes.map(([name, truth, said]) => [name, className(truth), className(said)]),
-          ),
-        ),
-      ),
-      make(
-        "div",
-        {},
-        make("h3", {}, "Worst pairs"),
-        make("p.table-tools", {}, csvButton("worst_pairs", pairColumns, pairRows)),
-        table(
-          "The pairs most often confused",
-          [...pairColumns, "clips of it"],
-          worst.map((pair) => [...pairRow(pair), lead(pair)]),
-        ),
-        make("h3", {}, "Accuracy of each class, worst first"),
-        make("p.table-tools", {}, csvButton("classes", classColumns, classRows)),
-        table(
-          "Accuracy with 95 % Wilson intervals",
-          [...classColumns, "0 to 100 %"],
-          byAccuracy.map(([label, number, right, accuracy, low, high]) => [
-            className(label),
-            number,
-            right,
-            accuracy,
-            low,
-            high,
-            bar(accuracy, low, high),
-          ]),
-        ),
-      ),
+      csvButton("worst_pairs", columns, () => pairs.map(row)),
     ),
+    table("The pairs most often confused", [...columns, "clips of it"], worst),
+  ];
+}
+
+function accuraciesPart(test) {
+  const columns = ["class", "clips", "right", "accuracy %", "95 % from", "to"];
+  const row = ([label, ...numbers]) => [className(label), ...numbers];
+  const having = test.classes.filter(([, clips]) => clips > 0);
+  having.sort((one, other) => one[3] - other[3]);
+  const rows = having.map((one) => [...row(one), bar(...one.slice(3))]);
+  return [
+    make("h3", {}, "Accuracy of each class, worst first"),
+    make(
+      "p.table-tools",
+      {},
+      csvButton("classes", columns, () => having.map(row)),
+    ),
+    table("Accuracy with 95 % Wilson intervals", [...columns, "0 to 100 %"], rows),
   ];
 }
 
@@ -147,44 +117,32 @@ function goToPair(truth, said) {
   say(`${className(truth)} taken for ${className(said)}: ${$("gallery-count").textContent}`);
 }
 
-/* Cells shaded by their share of the row: blue where right, orange where wrong; a cursor says which. */
+const MATRIX_NOTE =
+  "✓ blue, on the diagonal: right. ✕ orange: wrong. Stronger: a larger share of the row.";
+
+/* Cells shaded by their share of the row; a cursor says which is which. */
 function matrix(test) {
   const labels = test.classes.map(([label]) => label);
-  const size = labels.length;
-  const named = size <= 40;
+  const named = labels.length <= 40;
   const edge = named ? 150 : 26;
-  const cell = (760 - edge) / size;
+  const cell = (760 - edge) / labels.length;
   const place = new Map(labels.map((label, index) => [label, edge + index * cell]));
-  const svg = draw("svg.plot.matrix.card", {
-    viewBox: "0 0 768 768",
-    tabindex: 0,
-    role: "application",
-    "aria-label": "Confusion matrix; the arrow keys go from cell to cell, Enter shows the clips",
-  });
-  svg.append(...matrixEdges(labels, named, edge, cell), ...matrixCells(test, place, cell));
+  const label = "Confusion matrix; the arrow keys go from cell to cell, Enter shows the clips";
+  const given = { viewBox: "0 0 768 768", tabindex: 0, role: "application", "aria-label": label };
   const cursor = draw("rect.cursor", { width: cell, height: cell, visibility: "hidden" });
-  const said = make(
-    "p.said.note",
-    { role: "status" },
-    "✓ blue, on the diagonal: right. ✕ orange: wrong. Stronger: a larger share of the row.",
-  );
-  svg.append(cursor);
-  listenToMatrix(
-    svg,
-    test,
-    labels,
-    (event) => {
-      const box = svg.getBoundingClientRect();
-      const find = (part, whole) => Math.floor(((part / whole) * 768 - edge) / cell);
-      return [find(event.clientY - box.top, box.height), find(event.clientX - box.left, box.width)];
-    },
-    (truth, answer, text) => {
-      cursor.setAttribute("x", place.get(answer));
-      cursor.setAttribute("y", place.get(truth));
-      cursor.setAttribute("visibility", "visible");
-      said.textContent = text;
-    },
-  );
+  const edges = matrixEdges(labels, named, edge, cell);
+  const svg = draw("svg.plot.matrix.card", given, edges, matrixCells(test, place, cell), cursor);
+  const said = make("p.said.note", { role: "status" }, MATRIX_NOTE);
+  const under = (event) => {
+    const box = svg.getBoundingClientRect();
+    const find = (part, whole) => Math.floor(((part / whole) * 768 - edge) / cell);
+    return [find(event.clientY - box.top, box.height), find(event.clientX - box.left, box.width)];
+  };
+  const mark = (truth, answer, text) => {
+    fill(cursor, { x: place.get(answer), y: place.get(truth), visibility: "visible" }, []);
+    said.textContent = text;
+  };
+  listenToMatrix(svg, test, labels, under, mark);
   return make("div", {}, make("div.broad", {}, svg), said);
 }
 
@@ -292,16 +250,10 @@ function listenToMatrix(svg, test, labels, under, mark) {
     }
   });
   svg.addEventListener("keydown", (event) => {
-    const way = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[
-      event.key
-    ];
-    if (way) {
-      event.preventDefault();
-      read([at[0] + way[0], at[1] + way[1]]);
-    }
-    if (event.key === "Enter") {
-      event.preventDefault();
-      go();
-    } // else it presses what gets the focus
+    const way = arrow(event);
+    if (!way && event.key !== "Enter") return;
+    event.preventDefault(); // else Enter presses the button that gets the focus
+    if (way) read([at[0] + way[1], at[1] + way[0]]);
+    else go();
   });
 }

@@ -109,3 +109,20 @@ function select(label, options, chosen, choose) {
     ),
   );
 }
+
+const button = (text, onclick, more = {}) =>
+  make("button", { type: "button", onclick, ...more }, text);
+
+/* The index of what costs least. */
+const least = (values, cost) =>
+  values.reduce((best, value, index) => (cost(value) < cost(values[best]) ? index : best), 0);
+
+/* Where an arrow key points, across and down; undefined for another key. */
+const arrow = (event) =>
+  ({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] })[event.key];
+
+/* A slider that tells its number as it moves. */
+function slider(id, given, choose) {
+  const moved = (event) => choose(Number(event.target.value));
+  return make("input", { type: "range", id, ...given, oninput: moved });
+}

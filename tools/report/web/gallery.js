@@ -7,14 +7,33 @@ function gallery() {
     section.append(make("p", {}, "No gallery was made."));
     return;
   }
-  const wanted = state.gallery;
-  const labels = [...new Set(found.queries.map((query) => report.clips[query.clip].label))].sort(
-    (one, other) => one - other,
-  );
-  const change = (changes) => {
-    Object.assign(wanted, { page: 0 }, changes);
-    refresh();
+  const places = {
+    chip: make("span"),
+    said: make("span", { role: "status", id: "gallery-count" }),
+    names: make("div"),
+    list: make("div.grid.queries"),
+    pager: make("div.controls.pager"),
   };
+  const change = (changes) => {
+    Object.assign(state.gallery, { page: 0 }, changes);
+    fillGallery(found, places, change);
+  };
+  const { chip, said, names, list, pager } = places;
+  const controls = make("div.controls", {}, galleryFilters(found, change), chip, said);
+  section.append(controls, names, list, pager, galleryTable(found));
+  fillGallery(found, places, change);
+}
+
+function galleryFilters(found, change) {
+  const wanted = state.gallery;
+  const labels = [...new Set(found.queries.map((query) => report.clips[query.clip].label))];
+  labels.sort((one, other) => one - other);
+  const classes = [["", "all"], ...labels.map((label) => [label, className(label)])];
+  const verdicts = [
+    ["all", "All"],
+    ["right", "✓ Right"],
+    ["wrong", "✕ Wrong"],
+  ];
   const search = make("input", {
     type: "search",
     id: "search",
@@ -23,69 +42,32 @@ function gallery() {
     "aria-label": "Search by name",
     oninput: () => change({ text: search.value }),
   });
-  const chip = make("span");
-  const said = make("span", { role: "status", id: "gallery-count" });
-  const list = make("div.grid.queries", {});
-  const pager = make("div.controls.pager", {});
-  const names = make("div");
-  const refresh = () => fillGallery(found, { chip, said, list, pager, names }, change);
-  section.append(
-    make(
-      "div.controls",
-      {},
-      select(
-        "Class",
-        [["", "all"], ...labels.map((label) => [label, className(label)])],
-        wanted.label,
-        (value) => change({ label: value, pair: null }),
-      ),
-      choice(
-        "Right or wrong",
-        [
-          ["all", "All"],
-          ["right", "✓ Right"],
-          ["wrong", "✕ Wrong"],
-        ],
-        wanted.verdict,
-        (value) => change({ verdict: value }),
-      ),
-      search,
-      chip,
-      said,
-    ),
-    names,
-    list,
-    pager,
-  );
-  refresh();
-  const columns = [
-    "query",
-    "class",
-    "rank",
-    "training clip",
-    "class of it",
-    "similarity",
-    "verdict",
+  return [
+    select("Class", classes, wanted.label, (label) => change({ label, pair: null })),
+    choice("Right or wrong", verdicts, wanted.verdict, (verdict) => change({ verdict })),
+    search,
   ];
-  section.append(
-    asTable("gallery", "Queries and their nearest clips", columns, () =>
-      found.queries.flatMap((query) =>
-        query.neighbours.map(([clip, similarity], rank) => {
-          const one = report.clips[query.clip];
-          const other = report.clips[clip];
-          return [
-            one.name,
-            className(one.label),
-            rank + 1,
-            other.name,
-            className(other.label),
-            similarity,
-            one.label === other.label ? "right" : "wrong",
-          ];
-        }),
-      ),
-    ),
-  );
+}
+
+function galleryTable(found) {
+  const columns = ["query", "class", "rank", "training clip", "its class", "similarity", "verdict"];
+  const rows = () =>
+    found.queries.flatMap((query) =>
+      query.neighbours.map((pair, rank) => {
+        const [one, other] = [report.clips[query.clip], report.clips[pair[0]]];
+        const verdict = one.label === other.label ? "right" : "wrong";
+        return [
+          one.name,
+          className(one.label),
+          rank + 1,
+          other.name,
+          className(other.label),
+          pair[1],
+          verdict,
+        ];
+      }),
+    );
+  return asTable("gallery", "Queries and their nearest clips", columns, rows);
 }
 
 const isRight = (query) =>
@@ -112,57 +94,35 @@ function matches(query, { label, verdict, text, pair }) {
   );
 }
 
-function fillGallery(found, { chip, said, list, pager, names }, change) {
-  const wanted = state.gallery;
-  const fitting = found.queries.filter((query) => matches(query, wanted));
-  const pages = Math.max(1, Math.ceil(fitting.length / PAGE));
-  said.textContent = `${count(fitting.length)} of ${plural(found.queries.length, "query").replace("querys", "queries")}`;
-  chip.replaceChildren(
-    ...(wanted.pair
-      ? [
-          make(
-            "button",
-            {
-              type: "button",
-              class: "pair",
-              "aria-label": "Show all pairs again",
-              onclick: () => change({ pair: null }),
-            },
-            `${className(wanted.pair.truth)} → ${className(wanted.pair.said)} ✕`,
-          ),
-        ]
-      : []),
-  );
-  names.replaceChildren(...(wanted.pair ? [pairNames(wanted.pair, fitting.length)] : []));
-  list.replaceChildren(
-    ...fitting.slice(wanted.page * PAGE, (wanted.page + 1) * PAGE).map(queryCard),
-  );
-  if (!fitting.length)
-    list.append(
-      make(
-        "p",
-        {},
-        wanted.pair
-          ? "None of these clips is among the sampled queries; their names are above."
-          : "No query fits.",
-      ),
-    );
-  const go = (page) => {
-    change({ page });
+function fillGallery(found, { chip, said, names, list, pager }, change) {
+  const { pair, page } = state.gallery;
+  const fitting = found.queries.filter((query) => matches(query, state.gallery));
+  const total = found.queries.length;
+  said.textContent = `${count(fitting.length)} of ${count(total)} ${total === 1 ? "query" : "queries"}`;
+  chip.replaceChildren();
+  names.replaceChildren();
+  if (pair) {
+    const text = `${className(pair.truth)} → ${className(pair.said)} ✕`;
+    const more = { class: "pair", "aria-label": `${text}: show all pairs again` };
+    chip.append(button(text, () => change({ pair: null }), more));
+    names.append(pairNames(pair, fitting.length));
+  }
+  list.replaceChildren(...fitting.slice(page * PAGE, (page + 1) * PAGE).map(queryCard));
+  const none = pair ? "None of these clips is among the sampled queries." : "No query fits.";
+  if (!fitting.length) list.append(make("p", {}, none));
+  fillPager(pager, Math.max(1, Math.ceil(fitting.length / PAGE)), change);
+}
+
+function fillPager(pager, pages, change) {
+  const { page } = state.gallery;
+  const go = (to) => {
+    change({ page: to });
     $("gallery").scrollIntoView();
   };
   pager.replaceChildren(
-    make(
-      "button",
-      { type: "button", disabled: wanted.page === 0, onclick: () => go(wanted.page - 1) },
-      "← Previous",
-    ),
-    `page ${wanted.page + 1} of ${pages}`,
-    make(
-      "button",
-      { type: "button", disabled: wanted.page + 1 >= pages, onclick: () => go(wanted.page + 1) },
-      "Next →",
-    ),
+    button("← Previous", () => go(page - 1), { disabled: page === 0 }),
+    `page ${page + 1} of ${pages}`,
+    button("Next →", () => go(page + 1), { disabled: page + 1 >= pages }),
   );
 }
 

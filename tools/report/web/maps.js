@@ -26,37 +26,33 @@ const groupColour = (index) => `var(--c${(index + Math.floor(index / 24)) % 8})`
 function maps() {
   const { maps: found } = run();
   const section = heading("maps", "Maps of the features", found?.note);
-  if (!found) return;
-  const frame = make("div.grid.maps", {});
+  if (!found) {
+    section.append(make("p", {}, "No maps were made: too few clips."));
+    return;
+  }
+  const frame = make("div.grid.maps");
   const key = make("div.key", { role: "group", "aria-label": "Light up a group" });
   const said = make("p.note", { role: "status" });
-  const refresh = () => fillMaps(found, frame, key, said);
+  const change = (changes) => {
+    Object.assign(state, changes);
+    fillMaps(found, frame, key, said);
+  };
   const levels = found.levels.map((level, index) => [index, level.name]);
-  const colours = [
-    ["label", "class"],
-    ...(found.points.some((point) => report.clips[point].who) ? [["who", "performer"]] : []),
-  ];
-  section.append(
-    make(
-      "div.controls",
-      {},
-      "Level",
-      choice("Level of the encoder", levels, state.level, (value) => {
-        state.level = value;
-        refresh();
-      }),
-      "Colours by",
-      choice("Colours by", colours, state.colour, (value) => {
-        state.colour = value;
-        state.lit = null;
-        refresh();
-      }),
-    ),
-    said,
-    frame,
-    key,
+  const performers = found.points.some((point) => report.clips[point].who);
+  const colours = [["label", "class"], ...(performers ? [["who", "performer"]] : [])];
+  const controls = make(
+    "div.controls",
+    {},
+    "Level",
+    choice("Level of the encoder", levels, state.level, (level) => change({ level })),
+    "Colours by",
+    choice("Colours by", colours, state.colour, (colour) => change({ colour, lit: null })),
   );
-  refresh();
+  section.append(controls, said, frame, key, mapTable(found));
+  change({});
+}
+
+function mapTable(found) {
   const columns = [
     "clip",
     "class",
@@ -67,159 +63,132 @@ function maps() {
     "x after",
     "y after",
   ];
-  section.append(
-    asTable("maps", "All points of all maps", columns, () =>
-      found.levels.flatMap((level) =>
-        found.points.map((point, index) => [
-          report.clips[point].name,
-          className(report.clips[point].label),
-          report.clips[point].who ?? null,
-          level.name,
-          ...level.before[index],
-          ...level.after[index],
-        ]),
-      ),
-    ),
-  );
+  const row = (level, index) => {
+    const clip = report.clips[found.points[index]];
+    const places = [...level.before[index], ...level.after[index]];
+    return [clip.name, className(clip.label), clip.who ?? null, level.name, ...places];
+  };
+  const rows = () =>
+    found.levels.flatMap((level) => found.points.map((_, index) => row(level, index)));
+  return asTable("maps", "All points of all maps", columns, rows);
 }
 
 const groupOf = (clip) => (state.colour === "label" ? clip.label : (clip.who ?? "unknown"));
 const groupName = (group) => (state.colour === "label" ? className(group) : `performer ${group}`);
 
+const byName = (one, other) => String(one).localeCompare(String(other), "en", { numeric: true });
+
 function fillMaps(found, frame, key, said) {
   const level = found.levels[state.level];
   const groups = [...new Set(found.points.map((point) => groupOf(report.clips[point])))].sort(
-    (one, other) => (one > other ? 1 : -1),
+    byName,
   );
-  said.textContent = `${level.about} A clip's nearest other clip has its class: ${percent(level.share_before, 0)} before training, ${percent(level.share_after, 0)} after; chance ${percent(found.chance, 0)}.`;
-  const preview = make(
-    "div.card.preview",
-    {},
-    make("canvas", { role: "img", "aria-label": "The clip of the chosen point" }),
-    make("p.note", { id: "chosen" }),
-  );
-  const parts = [
+  const [before, after] = [level.share_before, level.share_after].map((share) => percent(share, 0));
+  said.textContent =
+    `${level.about} A clip's nearest other clip has its class: ${before} before training, ` +
+    `${after} after; chance ${percent(found.chance, 0)}.`;
+  const titles = [
     ["before", "Before training"],
     ["after", "After training"],
-  ].map(([side, title]) => map(level[side], title, found, groups));
-  frame.replaceChildren(...parts.map((part) => part.figure), preview);
+  ];
+  const parts = titles.map(([side, title]) => map(level[side], title, found, groups));
+  const picture = make("canvas", { role: "img", "aria-label": "The clip of the chosen point" });
+  const chosen = make("p.note", { id: "chosen" });
+  frame.replaceChildren(
+    ...parts.map((part) => part.figure),
+    make("div.card.preview", {}, picture, chosen),
+  );
   const choose = (index, aloud) => {
-    state.point = index;
     const clip = report.clips[found.points[index]];
+    const who = clip.who ? [make("br"), `performer ${clip.who}`] : [];
+    state.point = index;
     parts.forEach((part) => part.mark(index));
-    show(preview.firstChild, clip);
-    preview.lastChild.replaceChildren(
-      make("b", {}, className(clip.label)),
-      make("br"),
-      clip.name,
-      clip.who ? make("br") : "",
-      clip.who ? `performer ${clip.who}` : "",
-    );
+    show(picture, clip);
+    chosen.replaceChildren(make("b", {}, className(clip.label)), make("br"), clip.name, ...who);
     if (aloud) say(`${className(clip.label)}, ${clip.name}`);
   };
-  parts.forEach((part) => part.listen(choose));
-  const light = () => {
-    parts.forEach((part) => part.light(state.lit));
-    [...key.children].forEach((button, index) =>
-      button.setAttribute("aria-pressed", String(groups[index] === state.lit)),
-    );
-  };
-  key.replaceChildren(
-    ...groups.map((group, index) =>
-      make(
-        "button",
-        {
-          type: "button",
-          "aria-pressed": "false",
-          onclick: () => {
-            state.lit = state.lit === group ? null : group;
-            light();
-          },
-        },
-        draw(
-          "svg",
-          { viewBox: "-1.4 -1.4 2.8 2.8", "aria-hidden": "true" },
-          glyph(index, 0, 0, 1, groupColour(index)),
-        ),
-        groupName(group),
-      ),
-    ),
-  );
-  light();
+  parts.forEach((part) => listenToMap(part, choose));
+  fillKey(key, groups, parts);
   requestAnimationFrame(() => choose(Math.min(state.point, found.points.length - 1), false));
 }
 
-/* One map: points in a square of 1000; the pointer or the arrow keys choose one. */
+/* The legend, whose entries light up their group. */
+function fillKey(key, groups, parts) {
+  const light = (group) => {
+    state.lit = group;
+    parts.forEach((part) => part.light(group));
+    [...key.children].forEach((each, index) =>
+      each.setAttribute("aria-pressed", String(groups[index] === group)),
+    );
+  };
+  const box = { viewBox: "-1.4 -1.4 2.8 2.8", "aria-hidden": "true" };
+  const entry = (group, index) => {
+    const sign = draw("svg", box, glyph(index, 0, 0, 1, groupColour(index)));
+    const made = button("", () => light(state.lit === group ? null : group));
+    made.append(sign, groupName(group));
+    return made;
+  };
+  key.replaceChildren(...groups.map(entry));
+  light(state.lit);
+}
+
+/* One map: points in a square of 1000, with a ring about the chosen one. */
 function map(places, title, found, groups) {
   const clips = found.points.map((point) => report.clips[point]);
   const order = new Map(groups.map((group, index) => [group, index]));
+  const size = clips.length > 250 ? 10 : 13;
   const points = places.map(([x, y], index) => {
     const group = order.get(groupOf(clips[index]));
-    return glyph(group, x, y, clips.length > 250 ? 10 : 13, groupColour(group), {
-      class: "point",
-      "data-index": index,
-    });
+    return glyph(group, x, y, size, groupColour(group), { class: "point" });
   });
   const ring = draw("circle.ring", { r: 26, "vector-effect": "non-scaling-stroke" });
-  const svg = draw(
-    "svg.plot.card",
-    {
-      viewBox: "-40 -40 1080 1080",
-      tabindex: 0,
-      role: "application",
-      "aria-label": `Map ${title.toLowerCase()}: ${plural(clips.length, "clip")}; the arrow keys go from clip to clip`,
-    },
-    points,
-    ring,
-  );
-  const nearest = (event) => {
-    const box = svg.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * 1080 - 40;
-    const y = ((event.clientY - box.top) / box.height) * 1080 - 40;
-    return places.reduce(
-      (best, place, index) =>
-        Math.hypot(place[0] - x, place[1] - y) <
-        Math.hypot(places[best][0] - x, places[best][1] - y)
-          ? index
-          : best,
-      0,
-    );
+  const clipCount = plural(clips.length, "clip");
+  const label = `Map ${title.toLowerCase()}: ${clipCount}; the arrow keys go from clip to clip`;
+  const given = {
+    viewBox: "-40 -40 1080 1080",
+    tabindex: 0,
+    role: "application",
+    "aria-label": label,
   };
-  const towards = ([alongX, alongY]) => {
-    const [x, y] = places[state.point];
-    const cost = ([toX, toY]) => {
-      const along = (toX - x) * alongX + (toY - y) * alongY;
-      const aside = Math.abs((toX - x) * alongY) + Math.abs((toY - y) * alongX);
-      return along <= 0 || aside > 1.5 * along ? Infinity : along + 2 * aside;
-    };
-    const best = places.reduce(
-      (found_, place, index) => (cost(place) < found_[0] ? [cost(place), index] : found_),
-      [Infinity, state.point],
-    );
-    return best[1];
-  };
+  const svg = draw("svg.plot.card", given, points, ring);
   return {
+    places,
+    svg,
     figure: make("figure", {}, make("figcaption", {}, title), svg),
     mark: (index) => {
       ring.setAttribute("cx", places[index][0]);
       ring.setAttribute("cy", places[index][1]);
     },
-    light: (group) =>
-      points.forEach((point, index) =>
-        point.classList.toggle("dim", group !== null && groupOf(clips[index]) !== group),
-      ),
-    listen: (choose) => {
-      svg.addEventListener("pointermove", (event) => choose(nearest(event), false));
-      svg.addEventListener("click", (event) => choose(nearest(event), true));
-      svg.addEventListener("keydown", (event) => {
-        const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[
-          event.key
-        ];
-        if (way) {
-          event.preventDefault();
-          choose(towards(way), true);
-        }
-      });
+    light: (group) => {
+      const dim = (clip) => group !== null && groupOf(clip) !== group;
+      points.forEach((point, index) => point.classList.toggle("dim", dim(clips[index])));
     },
   };
+}
+
+/* The pointer chooses the nearest point, the arrow keys the next one in their direction. */
+function listenToMap({ svg, places }, choose) {
+  const nearest = (event) => {
+    const box = svg.getBoundingClientRect();
+    const x = ((event.clientX - box.left) / box.width) * 1080 - 40;
+    const y = ((event.clientY - box.top) / box.height) * 1080 - 40;
+    return least(places, (place) => Math.hypot(place[0] - x, place[1] - y));
+  };
+  const towards = ([across, down]) => {
+    const [x, y] = places[state.point];
+    const cost = ([toX, toY]) => {
+      const along = (toX - x) * across + (toY - y) * down;
+      const aside = Math.abs((toX - x) * down) + Math.abs((toY - y) * across);
+      return along <= 0 || aside > 1.5 * along ? Infinity : along + 2 * aside;
+    };
+    const best = least(places, cost);
+    return cost(places[best]) < Infinity ? best : state.point;
+  };
+  svg.addEventListener("pointermove", (event) => choose(nearest(event), false));
+  svg.addEventListener("click", (event) => choose(nearest(event), true));
+  svg.addEventListener("keydown", (event) => {
+    if (!arrow(event)) return;
+    event.preventDefault();
+    choose(towards(arrow(event)), true);
+  });
 }

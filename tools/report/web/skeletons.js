@@ -219,7 +219,11 @@ function closeLook(clip, lines, more) {
     make("p", {}, lines.map(([, text]) => text).join(" · ")),
     canvas,
     $("player"),
-    make("p", {}, make("button", { type: "button", onclick: () => dialog.close() }, "Close")),
+    make(
+      "p",
+      {},
+      button("Close", () => dialog.close()),
+    ),
   );
   $("player").style.position = "static";
   $("player").style.transform = "none";
@@ -228,56 +232,34 @@ function closeLook(clip, lines, more) {
 }
 
 function playerControls() {
-  const play = make("button", {
-    type: "button",
-    id: "play",
-    onclick: () => setPlaying(!state.playing),
+  const play = button("", () => setPlaying(!state.playing), { id: "play" });
+  const moment = { min: 0, max: 1000, value: 0, "aria-label": "Moment, 0 to 1000" };
+  const frame = slider("frame", moment, (value) => {
+    setPlaying(false);
+    state.phase = value / 1000;
+    paintVisible();
   });
-  const frame = make("input", {
-    type: "range",
-    id: "frame",
-    min: 0,
-    max: 1000,
-    value: 0,
-    "aria-label": "Moment, 0 to 1000",
-    oninput: () => {
-      setPlaying(false);
-      state.phase = frame.value / 1000;
-      paintVisible();
-    },
-  });
-  const turn = make("input", {
-    type: "range",
-    id: "turn",
+  const degrees = {
     min: 0,
     max: 360,
     value: state.turn,
     "aria-label": "Turn all skeletons, degrees",
-    oninput: () => {
-      state.turn = Number(turn.value);
-      paintVisible();
-    },
+  };
+  const turn = slider("turn", degrees, (value) => {
+    state.turn = value;
+    paintVisible();
   });
-  const speed = select(
-    "",
-    [
-      [0.5, "½×"],
-      [1, "1×"],
-      [2, "2×"],
-    ],
-    1,
-    (value) => {
-      state.speed = Number(value);
-    },
-  );
-  speed.firstElementChild.setAttribute("aria-label", "Speed");
-  speed.className = "wide";
-  $("player").replaceChildren(
-    play,
-    make("label", {}, make("span.wide", {}, "Moment"), frame),
-    speed,
-    make("label", {}, "Turn", turn),
-  );
+  const speeds = [
+    [0.5, "½×"],
+    [1, "1×"],
+    [2, "2×"],
+  ];
+  const speed = select("Speed", speeds, 1, (value) => {
+    state.speed = Number(value);
+  });
+  speed.classList.add("wide");
+  const labelled = make("label", {}, make("span.wide", {}, "Moment"), frame);
+  $("player").replaceChildren(play, labelled, speed, make("label", {}, "Turn", turn));
   setPlaying(state.playing);
 }
 

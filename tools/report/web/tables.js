@@ -16,56 +16,30 @@ function download(name, columns, rows) {
 }
 
 const csvButton = (name, columns, rows) =>
-  make(
-    "button",
-    { type: "button", "data-csv": name, onclick: () => download(name, columns, rows()) },
-    `↓ ${name.replaceAll("_", " ")}.csv`,
-  );
+  button(`↓ ${name.replaceAll("_", " ")}.csv`, () => download(name, columns, rows()), {
+    "data-csv": name,
+  });
 
-function table(caption, columns, rows, cells = (row) => row) {
-  const numeric = columns.map(
-    (_, index) =>
-      rows.length > 0 && rows.every((row) => row[index] === null || typeof row[index] === "number"),
-  );
-  const shown = (value, index) =>
-    value instanceof Node
-      ? value
-      : value === null || value === undefined
-        ? "–"
-        : numeric[index] && !Number.isInteger(value)
-          ? short(value)
-          : String(value);
-  const cell = (value, index) =>
-    make(
-      index === 0 ? "th" : "td",
-      { scope: index === 0 ? "row" : null, class: numeric[index] ? "number" : null },
-      shown(value, index),
-    );
-  return make(
-    "div.scroll",
-    { tabindex: 0, role: "region", "aria-label": caption },
-    make(
-      "table",
-      {},
-      make("caption", {}, caption),
-      make(
-        "thead",
-        {},
-        make(
-          "tr",
-          {},
-          columns.map((name, index) =>
-            make("th", { scope: "col", class: numeric[index] ? "number" : null }, name),
-          ),
-        ),
-      ),
-      make(
-        "tbody",
-        {},
-        rows.map((row) => make("tr", {}, cells(row).map(cell))),
-      ),
-    ),
-  );
+function shown(value, numeric) {
+  if (value instanceof Node) return value;
+  if (value === null || value === undefined) return "–";
+  return numeric && !Number.isInteger(value) ? short(value) : String(value);
+}
+
+/* A table that scrolls in its own frame; columns of numbers stand to the right. */
+function table(caption, columns, rows) {
+  const isNumber = (value) => value === null || typeof value === "number";
+  const numeric = columns.map((_, at) => rows.length > 0 && rows.every((row) => isNumber(row[at])));
+  const kind = (at) => (numeric[at] ? "number" : null);
+  const head = columns.map((name, at) => make("th", { scope: "col", class: kind(at) }, name));
+  const cell = (value, at) => {
+    const given = { scope: at === 0 ? "row" : null, class: kind(at) };
+    return make(at === 0 ? "th" : "td", given, shown(value, numeric[at]));
+  };
+  const lines = rows.map((row) => make("tr", {}, row.map(cell)));
+  const parts = [make("thead", {}, make("tr", {}, head)), make("tbody", {}, lines)];
+  const frame = { tabindex: 0, role: "region", "aria-label": caption };
+  return make("div.scroll", frame, make("table", {}, make("caption", {}, caption), parts));
 }
 
 /* The same as a table, made when it is opened, with its download. */

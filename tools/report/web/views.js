@@ -5,40 +5,25 @@ function views() {
   const section = heading("views", "Views as the network sees them", found?.note);
   if (!found) return;
   for (const one of found.clips) {
-    section.append(
-      make("h3", {}, `${className(one.label)} · ${one.name}`),
-      make(
-        "div.view-row",
-        {},
-        one.views.map((view) =>
-          clipButton(
-            { ...view.clip, name: one.name, label: one.label },
-            "",
-            [
-              ["title", view.title],
-              ["what", view.said],
-            ],
-            { touched: view.touched, like: one.views[0].clip },
-          ),
-        ),
-      ),
-    );
+    const row = one.views.map((view) => viewButton(one, view));
+    const title = `${className(one.label)} · ${one.name}`;
+    section.append(make("h3", {}, title), make("div.view-row", {}, row));
   }
-  section.append(
-    asTable(
-      "views",
-      "What was done to each view",
-      ["clip", "class", "view", "what was done", "joints touched"],
-      () =>
-        found.clips.flatMap((one) =>
-          one.views.map((view) => [
-            one.name,
-            className(one.label),
-            view.title,
-            view.said,
-            view.touched.map((joint) => report.joints[joint]).join("; "),
-          ]),
-        ),
-    ),
-  );
+  const columns = ["clip", "class", "view", "what was done", "joints touched"];
+  const line = (one, view) => {
+    const touched = view.touched.map((joint) => report.joints[joint]).join("; ");
+    return [one.name, className(one.label), view.title, view.said, touched];
+  };
+  const rows = () => found.clips.flatMap((one) => one.views.map((view) => line(one, view)));
+  section.append(asTable("views", "What was done to each view", columns, rows));
+}
+
+/* All views of a clip are drawn at the scale of the first. */
+function viewButton(one, view) {
+  const clip = { ...view.clip, name: one.name, label: one.label };
+  const lines = [
+    ["title", view.title],
+    ["what", view.said],
+  ];
+  return clipButton(clip, "", lines, { touched: view.touched, like: one.views[0].clip });
 }
