@@ -52,7 +52,7 @@ def chance(train: Tensor, test: Tensor, classes: int) -> float:
     return 100 * (first * second).sum().item()
 
 
-def figure(name: str, of: str, top1: float, clips: int, guess: float, **more: Any) -> Json:
+def figure(name: str, of: str, top1: float, clips: int, guess: float | None, **more: Any) -> Json:
     """One accuracy as the page reads it; `more` may hold random, published and further figures."""
     low, high = wilson(top1 / 100 * clips, clips)
     beside = {"chance": guess, "random": None, "published": None, "more": []}
@@ -79,7 +79,8 @@ def figures(run: RunFolder, data: Json, guess: float) -> list[Json]:
                 if other_name == name
             ]
             clips = results["counts"]["test"]
-            expected = 100 / results["counts"]["classes"] if where else guess
+            here = all(results[key] == data[key] for key in ("dataset", "protocol"))
+            expected = guess if here else None  # of other clips it is not known
             made = figure(name + where, f"{clips:,} test clips", top1, clips, expected, more=more)
             made["random"] = random[0] if random else None
             made["published"] = published(results, name)

@@ -104,7 +104,7 @@ function chart(title, lines) {
     role: "slider",
     "aria-label": `${title}, read along the epochs`,
     "aria-valuemin": 0,
-    "aria-valuemax": Math.max(0, lines[0].x.length - 1),
+    "aria-valuemax": Math.max(...lines.map((line) => line.x.length)) - 1,
   });
   for (const line of lines) line.smooth = line.steady ? line.y : smooth(line.y, state.smoothing);
   svg.append(...chartAxes(scale), ...chartMarks(lines[0], scale));
@@ -158,7 +158,7 @@ const STEPS = {
 
 /* The line of text that says the values under the pointer or at the arrow keys' place. */
 function reader(svg, lines, { atX, atY }, title) {
-  const [first] = lines;
+  const first = lines.reduce((one, other) => (other.x.length > one.x.length ? other : one));
   const [said, cross, dots] = [make("p.said"), draw("path.axis.zero", { d: "M0 0" }), draw("g")];
   const called = (line) => (lines.length > 1 ? `${report.runs[line.index].name} ` : "");
   let place = first.x.length - 1;

@@ -106,35 +106,40 @@ function figureLegend() {
   );
 }
 
+/* Rows of the plot: each figure once, with a lane for each run that has it. */
+function figureRows() {
+  let top = 0;
+  return figureNames().map((name) => {
+    const found = report.runs.map((each) => each.figures.find((one) => one.name === name));
+    const lanes = [...found.entries()].filter(([, figure]) => figure);
+    const row = { name, lanes, top, high: LANE * lanes.length + 16 };
+    top += row.high;
+    return row;
+  });
+}
+
+const LANE = 26;
+
 function figurePlot() {
-  const names = figureNames();
-  const lane = 26;
-  const left = 300;
-  const right = 830;
-  const step = lane * report.runs.length + 16;
-  const bottom = names.length * step + 6;
+  const [left, right] = [300, 830];
+  const rows = figureRows();
+  const bottom = rows.at(-1).top + rows.at(-1).high + 6;
   const at = (value) => left + ((right - left) * value) / 100;
   const label = "Accuracies in percent; the table below holds the same numbers";
-  const svg = draw("svg.plot.wide", {
-    viewBox: `0 0 900 ${bottom + 26}`,
-    role: "img",
-    "aria-label": label,
-  });
+  const given = { viewBox: `0 0 900 ${bottom + 26}`, role: "img", "aria-label": label };
+  const svg = draw("svg.plot.wide", given);
   for (const value of [0, 25, 50, 75, 100]) {
-    svg.append(
-      draw("path.axis", { d: `M${at(value)} 0V${bottom}` }),
-      draw("text", { x: at(value), y: bottom + 19, "text-anchor": "middle" }, `${value} %`),
+    const number = { x: at(value), y: bottom + 19, "text-anchor": "middle" };
+    svg.append(draw("path.axis", { d: `M${at(value)} 0V${bottom}` }));
+    svg.append(draw("text", number, `${value} %`));
+  }
+  for (const { name, lanes, top, high } of rows) {
+    const cut = name.length > 44 ? `${name.slice(0, 43)}…` : name;
+    svg.append(draw("text.ink", { x: 0, y: top + high / 2 + 5 }, cut));
+    lanes.forEach(([index, figure], lane) =>
+      svg.append(...figureSigns(figure, index, at, top + 8 + LANE * (lane + 0.5))),
     );
   }
-  names.forEach((name, row) => {
-    const cut = name.length > 44 ? `${name.slice(0, 43)}…` : name;
-    svg.append(draw("text.ink", { x: 0, y: row * step + step / 2 + 5 }, cut));
-    report.runs.forEach((each, index) => {
-      const figure = each.figures.find((one) => one.name === name);
-      if (figure)
-        svg.append(...figureSigns(figure, index, at, row * step + 8 + lane * (index + 0.5)));
-    });
-  });
   return svg;
 }
 
