@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from options.groups import encoder_settings
 from options.retrieval import RetrievalOptions, parse
 from tools.errors import one_line_errors
 
@@ -17,26 +16,17 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(options: RetrievalOptions) -> None:
     """Options to parts to a number, or to the clips that are like one recording."""
-    from dataset.protocols import split_folder
-    from tools.evaluation.retrieval import Search, list_nearest, look_up, verdict
+    from tools.evaluation.recording import list_nearest
+    from tools.evaluation.retrieval import look_up, verdict
     from tools.evaluation.subject import Downstream
 
-    if options.workers is not None:
-        print("--workers is not needed: the clips lie on the device")
-    folder = split_folder(options.data_path, options.dataset, options.protocol)
-    source, shape = (options.pretrained, folder, options.stream), encoder_settings(options)
-    downstream = Downstream.open(*source, shape=shape, device=options.device, seed=options.seed)
-    search = Search(
-        *(options.dataset, options.protocol, options.knn_neighbours),
-        *(options.gallery, options.query, options.batch_size),
-        *(options.save_features, options.output_path, vars(options)),
-    )
-    if options.query_file is not None:
-        lines = list_nearest(downstream, search, folder, options.query_file)
-        print(f"nearest to {options.query_file} with {downstream.name}")
+    downstream, data = Downstream.open(options), options.data
+    if options.search.query_file is not None:
+        lines = list_nearest(downstream, options)
+        print(f"nearest to {options.search.query_file} with {downstream.name}")
     else:
-        lines = verdict(look_up(downstream, search))
-        print(f"retrieval with {downstream.name}, {options.dataset} {options.protocol}")
+        lines = verdict(look_up(downstream, options))
+        print(f"retrieval with {downstream.name}, {data.dataset} {data.protocol}")
     print("\n".join(lines))
 
 

@@ -20,8 +20,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     with one_line_errors():
         trainer = build(options)
-        steps, done = len(trainer.batches), trainer.progress.step
-        log = RunLog(options.checkpoint_path, steps, options.epochs, done)
+        log = RunLog(
+            options.checkpoints.folder,
+            steps=len(trainer.batches),
+            epochs=options.training.epochs,
+            first_step=trainer.progress.step,
+            watched=trainer.method.watched,
+        )
         try:
             trainer.run(log)
         finally:
@@ -35,33 +40,27 @@ def build(options: PretrainingOptions) -> Trainer:
     from dataset.arrays import load_arrays
     from dataset.batches import PretrainingBatches
     from dataset.packed import PackedSplit
-    from dataset.protocols import split_folder
-    from moco import EncoderConfig, HiCo
+    from moco import HiCo
     from tools import checkpoint, runtime
-    from tools.training.trainer import Plan, Trainer
+    from tools.training.trainer import Trainer
 
-    given = vars(options)
-    device = runtime.pick_device(options.device)
-    runtime.set_precision(options.precision, device)
-    folder = split_folder(options.data_path, options.dataset, options.protocol)
-    resume = checkpoint.find(options.resume) if options.resume else None
-    split = PackedSplit.from_arrays(load_arrays(folder, "train"), device)
-    seed = runtime.seed_everything(options.seed)
+    data, resume = options.data, options.checkpoints.resume
+    device = runtime.pick_device(options.run.device)
+    runtime.set_precision(options.speed.precision, device)
+    path = checkpoint.find(resume) if resume else None
+    split = PackedSplit.from_arrays(load_arrays(data.folder, "train"), device)
+    seed = runtime.seed_everything(options.run.seed)
     generator = runtime.data_generator(seed)
-    batches = PretrainingBatches(split, options.stream, options.batch_size, generator)
-    sizes = ("hidden_size", "num_heads", "num_layers", "granularity")
-    config = EncoderConfig(options.encoder, **{name: given[name] for name in sizes})
-    contrast = (options.hico_dim, options.hico_k, options.hico_m, options.hico_t)
-    model = HiCo(config, *contrast, options.queue_wrap).to(device)
-    plan = Plan(**{name: given[name] for name in Plan.__dataclass_fields__})
-    data = {name: given[name] for name in ("dataset", "protocol", "stream", "batch_size")}
-    trainer = Trainer(model, batches, plan, options.checkpoint_path, data)
-    if options.workers is not None:
+    size = options.training.batch_size
+    batches = PretrainingBatches(split, data.stream, size, generator, data.augmentation)
+    model = HiCo(options.encoder, options.contrast).to(device)
+    trainer = Trainer(model, batches, options)
+    if options.run.workers is not None:
         print("--workers is not needed: batches are made on the device")
-    print(f"{len(split)} clips of {folder}, {config.kind} on {device}, seed {seed}")
-    print(f"{options.precision}; steps: {trainer.steps.how}")
-    if resume:
-        print(trainer.resume(resume))
+    print(f"{len(split)} clips of {data.folder}, {model.config.kind} on {device}, seed {seed}")
+    print(f"{options.speed.precision}; steps: {trainer.steps.how}")
+    if path:
+        print(trainer.resume(path))
     return trainer
 
 

@@ -17,7 +17,6 @@ import pickle
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ from dataset.origin import FRAME50, PUBLISHED, origin
 from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 
 PARTIAL = ".partial"
+AGAIN = "prepare the data set again"
 _FIXED = "_position.npy"
 _ROW_SIZE = 4 * NUM_COORDINATES * MAX_FRAMES * NUM_JOINTS * NUM_BODIES  # bytes of one clip
 
@@ -65,12 +65,8 @@ class SplitFiles:
     @classmethod
     def of(cls, folder: Path | str, part: str) -> "SplitFiles":
         """Name the files of one part ("train" or "val") in a folder."""
-        folder = Path(folder)
-        return cls(
-            folder / f"{part}_data_joint.npy",
-            folder / f"{part}_num_frame.npy",
-            folder / f"{part}_label.pkl",
-        )
+        names = ("data_joint.npy", "num_frame.npy", "label.pkl")
+        return cls(*(Path(folder) / f"{part}_{name}" for name in names))
 
 
 def load_arrays(folder: Path | str, part: str, labels: Path | None = None) -> SplitArrays:
@@ -98,10 +94,8 @@ def load_arrays(folder: Path | str, part: str, labels: Path | None = None) -> Sp
     files = replace(files, labels=labels or files.labels)
     names, classes = _names_and_labels(files, part)
     if len(names) != len(data):
-        raise ValueError(
-            f"{files.labels} names {len(names)} clips, {files.data.name} holds {len(data)}; "
-            "prepare the data set again"
-        )
+        fault = f"names {len(names)} clips, {files.data.name} holds {len(data)}"
+        raise ValueError(f"{files.labels} {fault}; {AGAIN}")
     _check_origin(files.data, data, num_frames)
     return SplitArrays(files.data, data, num_frames, np.array(classes, dtype=np.int64), names)
 
@@ -182,11 +176,10 @@ class _PlainUnpickler(pickle.Unpickler):
 
 def _label_fault(content: object) -> str:
     """Say what keeps a pickle's content from being (names, labels), or return ""."""
-    if not isinstance(content, tuple | list) or len(content) != 2:
+    lists = tuple | list
+    if not isinstance(content, lists) or [isinstance(one, lists) for one in content] != [True] * 2:
         return "it holds no pair of lists"
     names, labels = content
-    if not isinstance(names, tuple | list) or not isinstance(labels, tuple | list):
-        return "it holds no pair of lists"
     if len(names) != len(labels):
         return f"{len(names)} names, {len(labels)} labels"
     if not all(type(name) is str for name in names):
@@ -212,18 +205,14 @@ def _frame_counts(path: Path, data: np.ndarray) -> np.ndarray:
     """Read the recorded frames of each clip and check them against the coordinates."""
     counts = _map(path)
     if counts.shape != data.shape[:1] or counts.dtype.kind not in "iu":
-        raise ValueError(
-            f"{path} holds {counts.dtype} {counts.shape}, not one integer for each of "
-            f"{len(data)} clips; prepare the data set again"
-        )
-    counts = counts.astype(np.int64)
+        fault = f"{counts.dtype} {counts.shape}, not one integer for each of {len(data)} clips"
+        raise ValueError(f"{path} holds {fault}; {AGAIN}")
+    counts = np.array(counts, dtype=np.int64)
     wrong = np.flatnonzero((counts < 1) | (counts > data.shape[2]))
     if len(wrong):
-        raise ValueError(
-            f"{path}: clip {wrong[0]} counts {counts[wrong[0]]} frames, not 1 to {data.shape[2]}; "
-            "prepare the data set again"
-        )
-    return np.array(counts)
+        fault = f"clip {wrong[0]} counts {counts[wrong[0]]} frames, not 1 to {data.shape[2]}"
+        raise ValueError(f"{path}: {fault}; {AGAIN}")
+    return counts
 
 
 def _map(path: Path) -> np.ndarray:
@@ -232,9 +221,7 @@ def _map(path: Path) -> np.ndarray:
     try:
         return np.lib.format.open_memmap(path, mode="r")
     except (ValueError, EOFError, OverflowError) as error:
-        raise ValueError(
-            f"{path} is not a whole .npy file ({_brief(error)}); prepare the data set again"
-        ) from None
+        raise ValueError(f"{path} is not a whole .npy file ({_brief(error)}); {AGAIN}") from None
 
 
 def _must_exist(path: Path) -> None:
@@ -319,7 +306,6 @@ class SplitWriter:
 
         Raises:
             ValueError: for a row or a shape that does not fit.
-            OSError: when it cannot be written.
         """
         if clip.shape != self.shape[1:] or not 0 <= row < self.clips:
             raise ValueError(f"clip {clip.shape} does not fit row {row} of {self.shape}")
@@ -388,16 +374,11 @@ class SplitWriter:
             _flush(file)
 
     def _header(self) -> bytes:
-        return _npy_header(self.shape)
-
-
-@cache
-def _npy_header(shape: tuple[int, ...]) -> bytes:
-    """Return the first bytes of the .npy file; numpy pads them to one length for any N."""
-    header = io.BytesIO()
-    description = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(header, description)
-    return header.getvalue()
+        """The first bytes of the .npy file; numpy pads them to one length for any N."""
+        header = io.BytesIO()
+        description = {"descr": "<f4", "fortran_order": False, "shape": self.shape}
+        np.lib.format.write_array_header_1_0(header, description)
+        return header.getvalue()
 
 
 def publish(writers: Sequence[SplitWriter]) -> None:
@@ -415,32 +396,6 @@ def publish(writers: Sequence[SplitWriter]) -> None:
             os.replace(_partial(path), path)
     for writer in writers:
         os.replace(_partial(writer.files.data), writer.files.data)
-
-
-def save_arrays(
-    folder: Path | str,
-    part: str,
-    data: np.ndarray,
-    num_frames: Sequence[int],
-    labels: Sequence[int],
-    names: Sequence[str],
-) -> None:
-    """Write one part of a split that is in memory.
-
-    Args:
-        folder: the folder of the protocol; made when needed.
-        part: "train" or "val".
-        data: (N, 3, 300, 25, 2) coordinates in metres.
-        num_frames: (N,) recorded frames of each clip.
-        labels: (N,) classes, from 0 on.
-        names: N file names.
-    """
-    writer = SplitWriter(folder, part, len(data))
-    writer.create()
-    for row, clip in enumerate(data):
-        writer.write(row, clip)
-    writer.describe(names, labels, num_frames)
-    publish([writer])
 
 
 def _flush(file: io.BufferedWriter) -> None:

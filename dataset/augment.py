@@ -5,15 +5,26 @@ Batches lie (N, T, M, V, C), so that the time-major layout is a view. Whatever i
 a `draw_…` function from the generator it is given, on the CPU, so that results do not depend on the
 device that computes with them; all other functions are pure.
 
+A `Pipeline` says what happens to a view after its crop. To add one, write its stages and one row in
+`dataset.protocols.AUGMENTATIONS`; `--augmentation` then takes its name:
+
+    FLIP = Stage(draw_flip, flip)  # draw_flip(count, generator) -> NamedTuple of (count, …) tensors
+    FLIPPED_BONES = Pipeline((STREAM, FLIP, SPATIAL))  # joint, motion or bone is taken first
+
 Source of every constant: the published code (README, "What is faithful").
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from dataset.protocols import AUGMENTATIONS
 from dataset.skeleton import NUM_COORDINATES, NUM_JOINTS
+from dataset.streams import to_stream
 
 FRAMES = 64
 """Frames of a view, and the shortest window that is cropped."""
@@ -219,3 +230,73 @@ def transform_joints(clips: Tensor, matrices: Tensor) -> Tensor:
     blocks[:, joints, :, joints] = matrices.mT.transpose(0, 1)
     flat = clips.reshape(N, T * M, V * C)
     return (flat @ blocks.view(N, V * C, V * C)).view(N, T, M, V, C)
+
+
+class Stage(NamedTuple):
+    """One random change of the views of a batch.
+
+    Attributes:
+        draw: (N, generator of the CPU) to a NamedTuple of tensors, (N, …) each.
+        apply: (clips, draws) to clips, both (N, T, M, V, C); the draws lie beside the clips. Pure,
+            and it copies nothing from the host, which a recorded CUDA step may not do.
+    """
+
+    draw: Callable[[int, torch.Generator], Any]
+    apply: Callable[[Tensor, Any], Tensor]
+
+
+STREAM = "stream"
+"""Where a pipeline takes joint, motion or bone."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What happens to a view after its crop, in this order.
+
+    Attributes:
+        steps: stages, and STREAM once.
+
+    Raises:
+        ValueError: when STREAM is not there once.
+    """
+
+    steps: tuple[Stage | str, ...]
+
+    def __post_init__(self) -> None:
+        if self.steps.count(STREAM) != 1:
+            raise ValueError("a pipeline takes the stream once; put STREAM where it does")
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What is random."""
+        return tuple(step for step in self.steps if step != STREAM)
+
+    def apply(self, clips: Tensor, draws: Sequence[Any], stream: str) -> Tensor:
+        """Change (N, T, M, V, C) clips by the draws of each stage; the same shape comes out."""
+        left = iter(draws)
+        for step in self.steps:
+            clips = to_stream(clips, stream) if step == STREAM else step.apply(clips, next(left))
+        return clips
+
+
+def load_pipeline(name: str) -> Pipeline:
+    """Find a pipeline by its row in AUGMENTATIONS.
+
+    Raises:
+        ValueError: no such row.
+    """
+    if name not in AUGMENTATIONS:
+        raise ValueError(f"augmentation {name}: choose one of {', '.join(AUGMENTATIONS)}")
+    module, _, item = AUGMENTATIONS[name].partition(":")
+    return getattr(import_module(module), item)
+
+
+def augment_spatially(clips: Tensor, draws: SpatialDraws) -> Tensor:
+    """Shear or corrupt each of N clips (N, T, M, V, C) by its draws."""
+    return transform_joints(clips, spatial_matrices(draws))
+
+
+SPATIAL = Stage(draw_spatial, augment_spatially)
+"""HiCo's one choice: shear or joint corruption."""
+HICO = Pipeline((SPATIAL, STREAM))
+"""As published: the stream is taken from the augmented joints."""

@@ -3,26 +3,22 @@
 Axes: N clips, n labelled clips, B clips a batch, S steps an epoch.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from dataset.augment import (
-    PROBE_SHORTEST_CROP,
-    SpatialDraws,
+    HICO,
+    Pipeline,
     Window,
-    centre_window,
     draw_crop,
-    draw_spatial,
+    load_pipeline,
     sample_window,
-    spatial_matrices,
-    transform_joints,
 )
 from dataset.packed import PackedSplit
-from dataset.streams import to_stream
-from dataset.views import Layouts, lay_out
+from dataset.views import Layouts, downstream_window, lay_out, plain_views
 
 VIEWS = 2  # query and key
 
@@ -55,21 +51,28 @@ class EpochDraws(NamedTuple):
     Attributes:
         clips: (S, B) which clips.
         window: start and length, each (S, 2, B): query view, key view.
-        spatial: augmentation of each view, each (S, 2, B, …).
+        stages: draws of each stage of the pipeline for each view, each (S, 2, B, …).
     """
 
     clips: Tensor
     window: Window
-    spatial: SpatialDraws
+    stages: tuple[Any, ...]
 
     @classmethod
-    def draw(cls, num_frames: Tensor, batch_size: int, generator: torch.Generator) -> "EpochDraws":
-        """Draw an epoch at once: order, crops, spatial augmentations, in this order.
+    def draw(
+        cls,
+        num_frames: Tensor,
+        batch_size: int,
+        generator: torch.Generator,
+        pipeline: Pipeline = HICO,
+    ) -> "EpochDraws":
+        """Draw an epoch at once: order, crops, then stage by stage.
 
         Args:
             num_frames: (N,) frames of each clip, int64 on the CPU.
             batch_size: B.
             generator: of the CPU.
+            pipeline: whose stages are drawn.
 
         Returns:
             EpochDraws of N // B steps, on the CPU.
@@ -78,20 +81,25 @@ class EpochDraws(NamedTuple):
             ValueError: fewer clips than a batch holds.
         """
         clips = draw_order(len(num_frames), batch_size, generator)
-        steps = len(clips)
         window = draw_crop(num_frames[clips][:, None].expand(-1, VIEWS, -1), generator)
-        spatial = draw_spatial(steps * VIEWS * batch_size, generator)
-        sizes = (steps, VIEWS, batch_size)
-        return cls(clips, window, SpatialDraws(*(part.unflatten(0, sizes) for part in spatial)))
+        views = window.length.shape  # (S, 2, B)
+        drawn = [stage.draw(views.numel(), generator) for stage in pipeline.stages]
+        stages = tuple(_each(draws, lambda part: part.unflatten(0, views)) for draws in drawn)
+        return cls(clips, window, stages)
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "EpochDraws":
+        """Change every tensor, order and names kept."""
+        stages = tuple(_each(draws, change) for draws in self.stages)
+        return EpochDraws(change(self.clips), _each(self.window, change), stages)
 
     def tensors(self) -> list[Tensor]:
         """All of them, in one order."""
-        return [self.clips, *self.window, *self.spatial]
+        return [self.clips, *self.window, *(part for draws in self.stages for part in draws)]
 
-    @classmethod
-    def of(cls, tensors: Sequence[Tensor]) -> "EpochDraws":
-        """The inverse of `tensors`."""
-        return cls(tensors[0], Window(*tensors[1:3]), SpatialDraws(*tensors[3:]))
+
+def _each(draws: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Change every tensor of a NamedTuple."""
+    return type(draws)(*map(change, draws))
 
 
 class PretrainingBatches:
@@ -103,7 +111,12 @@ class PretrainingBatches:
     """
 
     def __init__(
-        self, split: PackedSplit, stream: str, batch_size: int, generator: torch.Generator
+        self,
+        split: PackedSplit,
+        stream: str,
+        batch_size: int,
+        generator: torch.Generator,
+        augmentation: str = "hico",
     ) -> None:
         """Nothing is drawn yet.
 
@@ -112,13 +125,16 @@ class PretrainingBatches:
             stream: "joint", "motion" or "bone".
             batch_size: B; the last partial batch of an epoch is dropped.
             generator: of the CPU; its state at the start of an epoch fixes the epoch.
+            augmentation: name of a pipeline, a row of `dataset.protocols.AUGMENTATIONS`.
+
+        Raises:
+            ValueError: no such pipeline.
         """
-        self.split = split
-        self.stream = stream
-        self.batch_size = batch_size
-        self.generator = generator
+        self.split, self.stream = split, stream
+        self.batch_size, self.generator = batch_size, generator
+        self.pipeline = load_pipeline(augmentation)
         self.epoch_state = generator.get_state()
-        self._draws: list[Tensor] = []
+        self._draws: EpochDraws | None = None
         self._position = torch.zeros(1, dtype=torch.int64, device=split.frames.device)
 
     def __len__(self) -> int:
@@ -127,10 +143,13 @@ class PretrainingBatches:
     def start_epoch(self) -> None:
         """Draw the next epoch; changes the generator."""
         self.epoch_state = self.generator.get_state()
-        draws = EpochDraws.draw(self.split.num_frames, self.batch_size, self.generator).tensors()
-        if not self._draws:
-            self._draws = [torch.empty_like(part, device=self._position.device) for part in draws]
-        for mine, drawn in zip(self._draws, draws, strict=True):
+        draws = EpochDraws.draw(
+            self.split.num_frames, self.batch_size, self.generator, self.pipeline
+        )
+        if self._draws is None:
+            place = self._position.device
+            self._draws = draws.each(lambda part: torch.empty_like(part, device=place))
+        for mine, drawn in zip(self._draws.tensors(), draws.tensors(), strict=True):
             mine.copy_(drawn)  # in place: a recorded step reads it there
 
     def seek(self, step: int) -> None:
@@ -143,7 +162,7 @@ class PretrainingBatches:
             RuntimeError: no epoch was started.
             IndexError: no such batch.
         """
-        if not self._draws:
+        if self._draws is None:
             raise RuntimeError("start_epoch() comes before batch()")
         if not 0 <= step < len(self):
             raise IndexError(f"batch {step} of an epoch of {len(self)}")
@@ -155,14 +174,16 @@ class PretrainingBatches:
         Returns:
             Two Layouts of B clips each, on the split's device.
         """
-        draws = [part.index_select(0, self._position)[0] for part in self._draws]
-        clips, window, spatial = EpochDraws.of(draws)
+        draws = self._draws.each(lambda part: part.index_select(0, self._position)[0])
         # Both views of a clip are read in one pass: the query views, then the key views.
-        both = Window(*(part.flatten() for part in window))
-        joints = self.split.sample(clips.repeat(VIEWS), sample_window(both))
-        matrices = spatial_matrices(SpatialDraws(*(part.flatten(0, 1) for part in spatial)))
-        joints = transform_joints(joints, matrices.to(joints.device, non_blocking=True))
-        time, space = lay_out(to_stream(joints, self.stream))
+        window = sample_window(_each(draws.window, torch.flatten))
+        joints = self.split.sample(draws.clips.repeat(VIEWS), window)
+
+        def _beside(part: Tensor) -> Tensor:
+            return part.flatten(0, 1).to(joints.device, non_blocking=True)  # (2, B, …) to (2B, …)
+
+        stages = [_each(stage, _beside) for stage in draws.stages]
+        time, space = lay_out(self.pipeline.apply(joints, stages, self.stream))
         query, key = (Layouts(*pair) for pair in zip(time.chunk(2), space.chunk(2), strict=True))
         return query, key
 
@@ -211,11 +232,8 @@ class LabelledBatches:
         """Draw the next epoch, its order first and then its crops; changes the generator."""
         self.epoch_state = self.generator.get_state()
         self._order = self.clips[torch.randperm(len(self.clips), generator=self.generator)]
-        num_frames = self.split.num_frames[self._order]
-        if self.random_crop:
-            self._window = draw_crop(num_frames, self.generator, PROBE_SHORTEST_CROP)
-        else:
-            self._window = centre_window(num_frames)
+        crops = self.generator if self.random_crop else None
+        self._window = downstream_window(self.split.num_frames[self._order], crops)
 
     def batch(self, step: int) -> tuple[Layouts, Tensor]:
         """One batch of the epoch that was started.
@@ -234,7 +252,6 @@ class LabelledBatches:
             raise RuntimeError("start_epoch() comes before batch()")
         rows = slice(step * self.batch_size, (step + 1) * self.batch_size)
         clips = self._order[rows]
-        window = Window(*(each[rows] for each in self._window))
-        joints = self.split.sample(clips, sample_window(window))
+        window = _each(self._window, lambda part: part[rows])
         labels = self.split.labels[clips].to(self.split.device, non_blocking=True)
-        return lay_out(to_stream(joints, self.stream)), labels
+        return plain_views(self.split, clips, window, self.stream), labels

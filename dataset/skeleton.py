@@ -11,31 +11,13 @@ MAX_FRAMES = 300
 """Frames a prepared clip holds; the longest NTU RGB+D recording has 300."""
 
 JOINT_NAMES = (
-    "base of spine",
-    "middle of spine",
-    "neck",
-    "head",
-    "left shoulder",
-    "left elbow",
-    "left wrist",
-    "left hand",
-    "right shoulder",
-    "right elbow",
-    "right wrist",
-    "right hand",
-    "left hip",
-    "left knee",
-    "left ankle",
-    "left foot",
-    "right hip",
-    "right knee",
-    "right ankle",
-    "right foot",
-    "spine",
-    "tip of left hand",
-    "left thumb",
-    "tip of right hand",
-    "right thumb",
+    ("base of spine", "middle of spine", "neck", "head")
+    + ("left shoulder", "left elbow", "left wrist", "left hand")
+    + ("right shoulder", "right elbow", "right wrist", "right hand")
+    + ("left hip", "left knee", "left ankle", "left foot")
+    + ("right hip", "right knee", "right ankle", "right foot")
+    + ("spine",)
+    + ("tip of left hand", "left thumb", "tip of right hand", "right thumb")
 )
 """What each joint is. Source: Shahroudy et al. 2016 (arXiv:1604.02808), Figure 1."""
 

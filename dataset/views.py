@@ -9,12 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dataset.augment import (
-    PROBE_SHORTEST_CROP,
-    centre_window,
-    draw_crop,
-    sample_window,
-)
+from dataset.augment import PROBE_SHORTEST_CROP, Window, centre_window, draw_crop, sample_window
 from dataset.packed import PackedSplit
 from dataset.streams import to_stream
 
@@ -38,24 +33,34 @@ def lay_out(clips: Tensor) -> Layouts:
     return Layouts(time, space)
 
 
-def downstream_views(
-    split: PackedSplit, clips: Tensor, stream: str, generator: torch.Generator | None = None
-) -> Layouts:
-    """The view that probe and retrieval see.
+def plain_views(split: PackedSplit, clips: Tensor, window: Window, stream: str) -> Layouts:
+    """Views without augmentation.
 
     Args:
         split: clips.
         clips: (B,) which clips, int64 on the CPU.
+        window: which of their frames, each (B,).
         stream: "joint", "motion" or "bone".
-        generator: None for the published centre crop of 95 %; else random crops of [0.5, 1] are
-            drawn from it, as the ancestor trains its probe.
 
     Returns:
         Layouts of B clips, on the split's device.
     """
-    num_frames = split.num_frames[clips]
-    if generator is None:
-        window = centre_window(num_frames)
-    else:
-        window = draw_crop(num_frames, generator, PROBE_SHORTEST_CROP)
     return lay_out(to_stream(split.sample(clips, sample_window(window)), stream))
+
+
+def downstream_window(num_frames: Tensor, generator: torch.Generator | None = None) -> Window:
+    """The frames that probe and retrieval see: (N,) frames of clips to a Window of N.
+
+    Without a generator the published centre crop of 95 %; else random crops of [0.5, 1] are drawn
+    from it, as the ancestor trains its probe.
+    """
+    if generator is None:
+        return centre_window(num_frames)
+    return draw_crop(num_frames, generator, PROBE_SHORTEST_CROP)
+
+
+def downstream_views(
+    split: PackedSplit, clips: Tensor, stream: str, generator: torch.Generator | None = None
+) -> Layouts:
+    """The view that probe and retrieval see: `plain_views` of `downstream_window`."""
+    return plain_views(split, clips, downstream_window(split.num_frames[clips], generator), stream)

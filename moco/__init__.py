@@ -14,6 +14,8 @@ _HOMES = {
     "Views": "moco.encoders.hierarchical",
     "Levels": "moco.heads",
     "HiCo": "moco.hico",
+    "Method": "moco.method",
+    "SequenceEncoder": "moco.encoders.sequence",
 }
 __all__ = list(_HOMES)
 

@@ -107,6 +107,7 @@ class EncoderConfig:
     )
     time_features: int = 150
     space_features: int = 192
+    num_layers: int = 1  # of the sequence encoder; a kind that may have more makes it a setting
 
     def __post_init__(self) -> None:
         if self.kind not in ENCODERS:
@@ -117,6 +118,14 @@ class EncoderConfig:
     def feature_size(self) -> int:
         """2·G·d, the length of the downstream feature."""
         return 2 * self.granularity * self.hidden_size
+
+    @property
+    def described(self) -> str:
+        """Kind and sizes in words."""
+        return (
+            f"{self.kind}, hidden size {self.hidden_size}, {self.num_layers} layer(s), "
+            f"granularity {self.granularity}"
+        )
 
 
 @dataclass(frozen=True)
@@ -203,9 +212,29 @@ def read_encoder_config(values: Mapping[str, Any]) -> EncoderConfig:
 
 
 def build_sequence_encoder(config: EncoderConfig) -> Any:
-    """Build the sequence encoder of a config, an nn.Module from levels to (N, G, d)."""
-    module, name = ENCODERS[config.kind].builder.split(":")
-    return getattr(import_module(module), name)(config)
+    """Build the sequence encoder of a config, a moco.encoders.sequence.SequenceEncoder."""
+    return _named(ENCODERS[config.kind].builder)(config)
+
+
+METHODS = {"HiCo": "moco.hico:HiCo"}
+"""The methods there are: "module:class" of each moco.method.Method, by its name."""
+
+
+def method_class(name: str) -> Any:
+    """Return the class of a method, a subclass of moco.method.Method.
+
+    Raises:
+        SettingError: an unknown method.
+    """
+    if name not in METHODS:
+        raise SettingError("method", name, f"known are {', '.join(METHODS)}")
+    return _named(METHODS[name])
+
+
+def _named(place: str) -> Any:
+    """What "module:name" names; modules that need torch load only here."""
+    module, name = place.split(":")
+    return getattr(import_module(module), name)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 Axes: N clips, G granularities, d hidden size, D projection size.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -12,18 +14,28 @@ from torch import Tensor, nn
 from moco.config import EncoderConfig
 from moco.encoders.hierarchical import Features
 
-LEVELS = ("clip", "part", "temporal", "spatial", "instance")
+One = TypeVar("One")
 
 
-class Levels(NamedTuple):
-    """One thing for each of the five levels of the contrast; Levels[Tensor] says which."""
+@dataclass(frozen=True)
+class Levels(Generic[One]):
+    """One thing for each of the five levels of the contrast."""
 
-    # Not also Generic, which Python 3.10 refuses; tuples take [Tensor] by themselves.
-    clip: Any
-    part: Any
-    temporal: Any
-    spatial: Any
-    instance: Any
+    clip: One
+    part: One
+    temporal: One
+    spatial: One
+    instance: One
+
+    def __iter__(self) -> Iterator[One]:
+        return (getattr(self, level) for level in LEVELS)
+
+    def items(self) -> Iterator[tuple[str, One]]:
+        """Each level's name with what belongs to it."""
+        return zip(LEVELS, self, strict=True)
+
+
+LEVELS = tuple(each.name for each in fields(Levels))
 
 
 def head(in_features: int, hidden_size: int, projection_size: int) -> nn.Sequential:
@@ -56,12 +68,12 @@ class Heads(nn.Module):
         Returns:
             clip and part (N, granularities, D), the other three (N, D); unit vectors.
         """
-        projections = (
-            self.clip(features.clip[:, :granularities]),
-            self.part(features.part[:, :granularities]),
-            self.temporal(features.clip.flatten(1)),
-            self.spatial(features.part.flatten(1)),
-            self.instance(features.instance),
+        projections = Levels(
+            clip=self.clip(features.clip[:, :granularities]),
+            part=self.part(features.part[:, :granularities]),
+            temporal=self.temporal(features.clip.flatten(1)),
+            spatial=self.spatial(features.part.flatten(1)),
+            instance=self.instance(features.instance),
         )
         # Float32 from here on, whatever precision the networks ran in.
         return Levels(*(F.normalize(projection.float(), dim=-1) for projection in projections))

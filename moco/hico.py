@@ -1,16 +1,21 @@
 """HiCo: a query and a key network, five queues, and the contrast between them.
 
-One training step, in the published order:
-`update_momentum`, `forward`, `enqueue`, `losses.total.backward()`, optimiser step.
+Source: HiCo (arXiv 2212.02082), section 3; He et al. 2020 (MoCo, arXiv:1911.05722).
 """
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from moco.config import ContrastConfig, EncoderConfig
-from moco.encoders.hierarchical import Features, HierarchicalEncoder, Views
+from moco.config import ContrastConfig, EncoderConfig, read_encoder_config
+from moco.encoders.hierarchical import HierarchicalEncoder, Views
 from moco.heads import LEVELS, Heads, Levels, xavier_matrices
+from moco.kernels.device import float32_only
 from moco.loss import Losses, compare, hierarchical_contrast
+from moco.method import Method
 from moco.momentum import frozen_copy, move_towards
 from moco.queue import KeyQueue
 
@@ -29,14 +34,20 @@ class Network(nn.Module):
         return self.heads(self.encoder(views), granularities)
 
 
-class HiCo(nn.Module):
-    """The model that is pre-trained; `features` is what remains of it afterwards.
+class HiCo(Method):
+    """The model that is pre-trained; its query encoder is what remains of it afterwards.
 
     Attributes:
+        config: kind and sizes of the encoder.
+        contrast: projections, queues, momentum and temperature.
         query: the network that learns.
         key: its momentum copy, without gradient.
         queues: five KeyQueue, by level.
     """
+
+    name = "HiCo"
+    losses = Losses
+    watched = ("instance_accuracy",)
 
     def __init__(
         self,
@@ -55,19 +66,43 @@ class HiCo(nn.Module):
         self.config, self.contrast = config, contrast
         self.query = Network(config, contrast.projection_size)
         self.key = frozen_copy(self.query)
-        K = contrast.queue_size
+        D, K = contrast.projection_size, contrast.queue_size
         wide = config.granularity * K  # clip and part have G keys a clip
         wrap = K if contrast.queue_wrap == "published" else wide
-        sizes = Levels(*[(wide, wrap)] * 2, *[(K, K)] * 3)
-        self.queues = nn.ModuleDict(
-            {
-                level: KeyQueue(contrast.projection_size, *size)
-                for level, size in sizes._asdict().items()
-            }
+        queues = Levels(
+            clip=KeyQueue(D, wide, wrap),
+            part=KeyQueue(D, wide, wrap),
+            temporal=KeyQueue(D, K),
+            spatial=KeyQueue(D, K),
+            instance=KeyQueue(D, K),
         )
+        self.queues = nn.ModuleDict(queues.items())
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> "HiCo":
+        """See Method; `settings` holds "config" and "contrast"."""
+        config = read_encoder_config(settings["config"])
+        return cls(config, ContrastConfig(**settings["contrast"]))
+
+    @property
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """See Method."""
+        return {"config": asdict(self.config), "contrast": asdict(self.contrast)}
+
+    @property
+    def encoder(self) -> HierarchicalEncoder:
+        """The query network's, without its heads."""
+        return self.query.encoder
+
+    def step(self, query: Views, key: Views) -> Losses:
+        """One step up to backward, in the published order; moves the key network and the queues."""
+        self.update_momentum()
+        losses, keys = self(query, key)
+        self.enqueue(keys)
+        return losses
 
     def update_momentum(self) -> None:
-        """Move the key network towards the query network, in place: first thing in a step."""
+        """Move the key network towards the query network, in place."""
         move_towards(self.key, self.query, self.contrast.momentum)
 
     def forward(self, query: Views, key: Views) -> tuple[Losses, Levels[Tensor]]:
@@ -84,10 +119,10 @@ class HiCo(nn.Module):
         anchors = self.query(query, granularities=1)
         with torch.no_grad():
             keys = self.key(key)
-            # A copy: backward reads the negatives, and enqueue may come before it. 11 MB a step.
-            queues = Levels(*(self.queues[level].keys.clone() for level in LEVELS))
-        with torch.autocast(anchors.instance.device.type, enabled=False):
-            logits = compare(anchors, keys, queues, self.contrast.temperature)
+            # A copy: backward reads the negatives, and enqueue comes before it. 11 MB a step.
+            negatives = Levels(*(self.queues[level].keys.clone() for level in LEVELS))
+        with float32_only(anchors.instance):
+            logits = compare(anchors, keys, negatives, self.contrast.temperature)
             return hierarchical_contrast(logits), keys
 
     def enqueue(self, keys: Levels[Tensor]) -> None:
@@ -96,13 +131,5 @@ class HiCo(nn.Module):
         Args:
             keys: as `forward` returns them; clip and part go in clip by clip, level within clip.
         """
-        for level, projections in keys._asdict().items():
+        for level, projections in keys.items():
             self.queues[level].enqueue(projections.flatten(0, -2))
-
-    def encode(self, views: Views) -> Features:
-        """Features of the query encoder at each granularity: clip and part (N, G, d)."""
-        return self.query.encoder(views)
-
-    def features(self, views: Views) -> Tensor:
-        """What probe and retrieval use: (N, 2·G·d) of the query encoder, before the heads."""
-        return self.encode(views).instance

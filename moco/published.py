@@ -6,64 +6,66 @@ optimiser although they never have state.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from moco.config import EncoderConfig
+from moco.config import ENCODERS, ContrastConfig, EncoderConfig, encoder_config
 from moco.hico import HiCo
+from moco.method import Method
 
-_QUEUES = {"clip": "c", "part": "p", "temporal": "t", "spatial": "s", "instance": "i"}
-_HEADS = {"clip": "clip", "part": "part", "temporal": "td", "spatial": "sd", "instance": "instance"}
-_NETWORKS = {"query": "encoder_q", "key": "encoder_k"}
-_BRANCHES = {"time": "t", "space": "s"}
-_MODULES = (  # in the published order, each for the time branch and then for the space branch
-    ("embedding.", "embedding."),
-    ("downsample.conv.", "downsample.conv.dw_conv."),
-    ("downsample.norm.", "downsample.norm."),
-    ("sequence.rnn.", "encoder."),
-    ("sequence.", "encoder."),
+_LEVELS = {  # our name to that of its queue and of its head
+    "clip": ("c", "clip"),
+    "part": ("p", "part"),
+    "temporal": ("t", "td"),
+    "spatial": ("s", "sd"),
+    "instance": ("i", "instance"),
+}
+_MODULES = (
+    {"embedding.": "embedding."},
+    {"downsample.conv.": "downsample.conv.dw_conv.", "downsample.norm.": "downsample.norm."},
+    {"sequence.rnn.": "encoder.", "sequence.layers.": "encoder.layers."},
 )
 
 
-def _published_name(ours: str) -> str:
-    """Translate one key of HiCo.state_dict()."""
-    first, rest = ours.split(".", 1)
-    if first == "queues":
-        level, what = rest.split(".")
-        return f"{_QUEUES[level]}_queue" + ("_ptr" if what == "pointer" else "")
-    network = _NETWORKS[first]
-    if rest.startswith("heads."):
-        _, level, parameter = rest.split(".", 2)
-        return f"{network}.{_HEADS[level]}_proj.{parameter}"
-    _, branch, inside = rest.split(".", 2)
-    for our_module, published_module in _MODULES:
-        if inside.startswith(our_module):
-            inside = published_module + inside.removeprefix(our_module)
-            break
-    return f"{network}.hi_encoder.{_BRANCHES[branch]}_{inside}"
+def _beginnings() -> Iterator[tuple[str, str]]:
+    """How our names and the published ones begin, in the published order."""
+    for level, (queue, _) in _LEVELS.items():
+        yield f"queues.{level}.keys", f"{queue}_queue"
+        yield f"queues.{level}.pointer", f"{queue}_queue_ptr"
+    for network, short in (("query", "q"), ("key", "k")):
+        for modules in _MODULES:
+            for branch, letter in (("time", "t"), ("space", "s")):
+                for ours, theirs in modules.items():
+                    place = f"encoder_{short}.hi_encoder.{letter}_{theirs}"
+                    yield f"{network}.encoder.{branch}.{ours}", place
+        for level, (_, head) in _LEVELS.items():
+            yield f"{network}.heads.{level}.", f"encoder_{short}.{head}_proj."
 
 
-def _published_rank(name: str) -> tuple[int, ...]:
-    """Sort key that puts published names in the published order; stable within a module."""
-    if "_queue" in name:
-        return (0, "cptsi".index(name[0]), "ptr" in name)
-    network, inside = name.split(".", 1)
-    modules = ("embedding", "downsample", "encoder")
-    match = re.match(r"hi_encoder\.([ts])_(\w+)\.", inside)
-    if match:
-        branch, module = match.groups()
-        place = (0, modules.index(module), "ts".index(branch))
-    else:
-        place = (1, list(_HEADS.values()).index(inside.split("_proj")[0]), 0)
-    return (1, list(_NETWORKS.values()).index(network), *place)
+def holds(method: Method) -> bool:
+    """Whether the published layout can hold a model: HiCo, with a kind of encoder it knows."""
+    return isinstance(method, HiCo) and ENCODERS[method.config.kind].published
 
 
 def published_names(model: HiCo) -> dict[str, str]:
-    """Published name to ours, for every key of the state, in the published order."""
-    pairs = ((_published_name(ours), ours) for ours in model.state_dict())
-    return dict(sorted(pairs, key=lambda pair: _published_rank(pair[0])))
+    """Published name to ours, for every key of the state, in the published order.
+
+    Raises:
+        ValueError: a key that the published layout has no name for.
+    """
+    state = list(model.state_dict())
+    names = {
+        theirs + name.removeprefix(ours): name
+        for ours, theirs in _beginnings()
+        for name in state
+        if name.startswith(ours)
+    }
+    if left := set(state).difference(names.values()):
+        raise ValueError(f"the published layout has no name for {min(left)}")
+    return names
 
 
 def to_published(model: HiCo) -> dict[str, Tensor]:
@@ -91,36 +93,36 @@ def optimizer_parameters(model: HiCo) -> list[str]:
 
 def from_published(
     state_dict: Mapping[str, Tensor],
-    momentum: float = 0.999,
-    temperature: float = 0.2,
+    config: EncoderConfig | None = None,
     num_heads: int = 4,
-    queue_wrap: str = "published",
+    **contrast: Any,
 ) -> HiCo:
     """Build the model that a published state belongs to.
 
     Args:
         state_dict: published names to tensors. If it has no key encoder at all, the key network
             starts as a copy of the query network.
-        momentum: m, not part of the state.
-        temperature: t, not part of the state.
+        config: kind and sizes, where they are known; None reads them off keys and shapes.
         num_heads: attention heads, which cannot be read off a shape.
-        queue_wrap: see HiCo.
+        contrast: what is known of the ContrastConfig. Sizes are read off shapes otherwise; the rest
+            is not part of the state and takes the published values.
 
     Returns:
-        HiCo in train mode on the CPU, with copies of the tensors; kind, sizes, granularity and
-        layers are read off keys and shapes.
+        HiCo in train mode on the CPU, with copies of the tensors.
 
     Raises:
         ValueError: keys or shapes that no HiCo has; the message names the first few.
     """
-    state = dict(state_dict)
-    if not any(name.startswith("encoder_k.") for name in state):
-        query = {n: tensor for n, tensor in state.items() if n.startswith("encoder_q.")}
-        state |= {n.replace("encoder_q.", "encoder_k.", 1): t for n, t in query.items()}
-    config, projection_size, queue_size = _read_sizes(state, num_heads)
+    state = _with_key_network(state_dict)
+    try:
+        config = _read_config(state, num_heads) if config is None else config
+        projection_size, queue_size = state["i_queue"].shape
+    except (KeyError, ValueError, IndexError) as error:
+        raise ValueError(f"not a HiCo state: {error} is missing or misshapen") from None
+    contrast = {"projection_size": projection_size, "queue_size": queue_size} | contrast
     with torch.device("meta"):  # shapes only: no random draws, no memory
-        model = HiCo(config, projection_size, queue_size, momentum, temperature, queue_wrap)
-    _check_fit(state, to_published(model))
+        model = HiCo(config, ContrastConfig(**contrast))
+    check_fit(state, to_published(model))
     ours = {
         name: (state[published].T if published.endswith("_queue") else state[published])
         .detach()
@@ -131,36 +133,40 @@ def from_published(
     return model
 
 
-def _read_sizes(state: Mapping[str, Tensor], num_heads: int) -> tuple[EncoderConfig, int, int]:
-    """Config, projection size and queue size, off the shapes of a published state."""
+def _with_key_network(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    if any(name.startswith("encoder_k.") for name in state):
+        return dict(state)
+    query = {name: tensor for name, tensor in state.items() if name.startswith("encoder_q.")}
+    return {**state, **{n.replace("encoder_q.", "encoder_k.", 1): t for n, t in query.items()}}
+
+
+def _read_config(state: Mapping[str, Tensor], num_heads: int) -> EncoderConfig:
+    """Kind and sizes of the encoder, off the keys and shapes of a published state."""
     time, space = "encoder_q.hi_encoder.t_", "encoder_q.hi_encoder.s_"
-    try:
-        hidden_size, time_features = state[time + "embedding.0.weight"].shape
-        space_features = state[space + "embedding.0.weight"].shape[1]
-        granularity = state["encoder_q.td_proj.0.weight"].shape[1] // hidden_size
-        projection_size, queue_size = state["i_queue"].shape
-        gates = state.get(time + "encoder.weight_ih_l0")
-    except (KeyError, ValueError, IndexError) as error:
-        raise ValueError(f"not a HiCo state: {error} is missing or misshapen") from None
-    if gates is None:
-        kind = "Transformer"
-    else:
-        kind = {3: "GRU", 4: "LSTM"}.get(2 * gates.shape[0] // hidden_size, "GRU")
+    hidden_size, time_features = state[time + "embedding.0.weight"].shape
+    gates = state.get(time + "encoder.weight_ih_l0")
+    kind, own = "Transformer", {"num_heads": num_heads}
+    if gates is not None:
+        kind, own = {3: "GRU", 4: "LSTM"}.get(2 * gates.shape[0] // hidden_size, "GRU"), {}
     numbers = re.compile(re.escape(time) + r"encoder\.(?:layers\.|weight_ih_l)(\d+)(?:\..*)?$")
-    layers = {match.group(1) for match in map(numbers.match, state) if match}
-    config = EncoderConfig(
-        kind=kind,
+    layers = {match[1] for match in map(numbers.match, state) if match}
+    return encoder_config(
+        kind,
         hidden_size=hidden_size,
-        num_heads=num_heads,
         num_layers=max(1, len(layers)),
-        granularity=granularity,
+        granularity=state["encoder_q.td_proj.0.weight"].shape[1] // hidden_size,
         time_features=time_features,
-        space_features=space_features,
+        space_features=state[space + "embedding.0.weight"].shape[1],
+        **own,
     )
-    return config, projection_size, queue_size
 
 
-def _check_fit(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+def check_fit(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Compare names and shapes of a state with those that it should have.
+
+    Raises:
+        ValueError: names the first three that differ.
+    """
     missing = sorted(expected.keys() - given.keys())
     surplus = sorted(given.keys() - expected.keys())
     wrong = [
@@ -172,4 +178,4 @@ def _check_fit(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> N
     faults += wrong
     if faults:
         more = f" (+{len(faults) - 3} more)" if len(faults) > 3 else ""
-        raise ValueError(f"not a HiCo state: {'; '.join(faults[:3])}{more}")
+        raise ValueError(f"{'; '.join(faults[:3])}{more}")

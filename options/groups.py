@@ -6,6 +6,7 @@ Source: the published command for NTU-60 cross-view joint (HiCo, AAAI 2023, arXi
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ class DataOptions:
         "cross_view",
         read=any_text,
         metavar="NAME",
-        help=f"split of the data set: {' | '.join(_protocols(DATASETS))}",
+        help=f"split of the data set: {' | '.join(_protocols(DATASETS))}; "
+        f"or in short {' | '.join(OTHER_WORDS)}",
     )
     stream: str = option(
         "joint",
@@ -86,7 +88,7 @@ class DataOptions:
     )
 
     def __post_init__(self) -> None:
-        known = load_datasets(self.data_path)
+        known = load_datasets(self.data_path, self.dataset)
         dataset = spelled(self.dataset, tuple(known), {})
         if dataset is None:
             raise SettingError("dataset", self.dataset, f"known are {', '.join(known)}")
@@ -120,17 +122,36 @@ FINETUNE_DATA: dict[str, dict[str, Any]] = {
 
 
 def _encoder_options() -> dict[str, Option]:
-    """The kind of encoder, and the sizes that any of the kinds has."""
+    """The kind of encoder, and the sizes that any of the kinds has; None where not given."""
     kinds = tuple(ENCODERS)
-    text = f"sequence encoder: {' | '.join(kinds)}"
-    kind = Option(("--encoder",), one_of(kinds), "KIND", text, PUBLISHED_ENCODER)
-    sizes = [declared(row.config) for row in ENCODERS.values()]
-    return {"kind": kind} | {name: one for found in sizes for name, one in found.items()}
+    found = {
+        "kind": Option(
+            flags=("--encoder",),
+            read=one_of(kinds),
+            metavar="KIND",
+            help=f"sequence encoder: {' | '.join(kinds)}",
+            default=None,
+            shown=PUBLISHED_ENCODER,
+        )
+    }
+    sizes = {kind: declared(row.config) for kind, row in ENCODERS.items()}
+    for name in dict.fromkeys(chain(*sizes.values())):
+        usual = {kind: of_kind[name] for kind, of_kind in sizes.items() if name in of_kind}
+        defaults = {kind: one.default for kind, one in usual.items()}
+        several = ", ".join(f"{kind} {default}" for kind, default in defaults.items())
+        shown = several if len(set(defaults.values())) > 1 else str(defaults.popitem()[1])
+        found[name] = replace(next(iter(usual.values())), default=None, shown=shown)
+    return found
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given of the options of an encoder."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def encoder_group(title: str) -> EncoderConfig:
     """A field for the encoder that is trained; its options come from the configs of all kinds."""
-    made = Group(title, _encoder_options, read_encoder_config)
+    made = Group(title, _encoder_options, lambda values: read_encoder_config(_given(values)))
     return field(default_factory=lambda: read_encoder_config({}), metadata={"group": made})
 
 
@@ -155,18 +176,9 @@ class RandomEncoder:
 
 
 def random_encoder_group() -> RandomEncoder:
-    """A field for the encoder of `--pretrained random`; none of its options must be given."""
-
-    def _options() -> dict[str, Option]:
-        return {
-            name: replace(one, default=None, shown=str(one.default))
-            for name, one in _encoder_options().items()
-        }
-
-    def _build(values: Mapping[str, Any]) -> RandomEncoder:
-        return RandomEncoder({name: value for name, value in values.items() if value is not None})
-
-    made = Group("encoder (of random weights only)", _options, _build)
+    """A field for the encoder of `--pretrained random`."""
+    title = "encoder (of random weights only)"
+    made = Group(title, _encoder_options, lambda values: RandomEncoder(_given(values)))
     return field(default_factory=RandomEncoder, metadata={"group": made})
 
 

@@ -19,7 +19,7 @@ import math
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ Reader = Callable[[str], Any]
 """Makes a value of one word; a ValueError says what would work."""
 
 REQUIRED = MISSING
-"""In place of a default: the option must be given."""
+"""In place of a default: the option must be given; then its field has no default either."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Option:
     """One option of a command.
 
     Attributes:
-        flags: its names, the first long one for messages; none for words that stand alone.
+        flags: its names, the first long one for messages; none for words without a flag.
         read: makes the value of a word; None for a switch.
         metavar: what stands for the word in --help.
         help: what it does, and in which unit.
@@ -48,6 +48,7 @@ class Option:
         shown: the default in words, where the value does not say it.
         least: fewest words of an option that takes several; None for exactly one.
         title: heading in --help of an option that is in no group.
+        flagged: whether a flag comes before its words.
     """
 
     flags: tuple[str, ...]
@@ -58,6 +59,7 @@ class Option:
     shown: str | None = None
     least: int | None = None
     title: str = "options"
+    flagged: bool = True
 
     @property
     def name(self) -> str:
@@ -66,14 +68,18 @@ class Option:
 
     @property
     def described(self) -> str:
-        """Its help with its default."""
-        if self.default is REQUIRED or self.read is None:
-            return self.help.replace("%", "%%")
-        default = self.default
-        usual = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
-        return f"{self.help} (default: {usual if self.shown is None else self.shown})".replace(
-            "%", "%%"
-        )
+        """Its help with its default, as argparse takes it."""
+        text = self.help
+        if self.default is REQUIRED:
+            text += " (must be given)"
+        elif self.read is not None:
+            text += f" (default: {_text(self.default) if self.shown is None else self.shown})"
+        return text.replace("%", "%%")
+
+
+def _text(value: Any) -> str:
+    """A value as it is written on a command line."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def option(
@@ -93,8 +99,8 @@ def option(
 
 def words(default: Any, *, help: str, read: Reader, metavar: str, least: int = 0) -> Any:
     """A field for the words that stand without a flag, as a tuple."""
-    made = Option((), read, metavar, help, default, least=least)
-    return field(default=default, metadata={"option": made, "words": True})
+    made = Option((), read, metavar, help, default, least=least, flagged=False)
+    return field(default=default, metadata={"option": made})
 
 
 @dataclass(frozen=True)
@@ -143,8 +149,8 @@ def declared(record: type) -> dict[str, Option]:
     for each in fields(record):
         if "option" in each.metadata:
             one = each.metadata["option"]
-            standing_alone = one.flags or each.metadata.get("words")
-            found[each.name] = one if standing_alone else replace(one, flags=(_flag(each.name),))
+            named = one.flags or not one.flagged
+            found[each.name] = one if named else replace(one, flags=(_flag(each.name),))
         elif "setting" in each.metadata:
             found[each.name] = of_setting(each.name, each.default, each.metadata["setting"])
     return found
@@ -161,8 +167,9 @@ def of_setting(name: str, default: Any, given: Setting) -> Option:
         return Option(flags, one_of(given.choices), "NAME", given.help, default)
     bounds = (given.above, given.at_least, given.below, given.at_most)
     if isinstance(default, int):
+        at_least = 0 if given.at_least is None else given.at_least
         at_most = math.inf if given.at_most is None else given.at_most
-        return Option(flags, whole(given.at_least, at_most), "N", given.help, default)
+        return Option(flags, whole(at_least, at_most), "N", given.help, default)
     return Option(flags, real(*bounds), "X", given.help, default)
 
 
@@ -184,9 +191,10 @@ class Parser(Generic[Record]):
         self._groups = {
             f.name: f.metadata["group"] for f in fields(record) if "group" in f.metadata
         }
+        words = [one.metavar for one in declared(record).values() if not one.flagged]
         self._argparse = _ArgumentParser(
             prog=program or None,
-            usage="%(prog)s [options]",
+            usage=" ".join(["%(prog)s [options]", *(f"[{word} ...]" for word in words)]),
             description=description,
             epilog=epilog or None,
             allow_abbrev=False,
@@ -214,17 +222,14 @@ class Parser(Generic[Record]):
     def _add(self, heading: argparse._ArgumentGroup, name: str, one: Option) -> None:
         self._options[name] = one
         if one.read is None:
-            heading.add_argument(
-                *one.flags, dest=name, action="store_true", default=False, help=one.described
-            )
-            return
-        # Words are read by us, so that faults are in our words; argparse only sorts them.
-        more = {"nargs": "*" if one.least is not None else "?", "help": one.described}
-        more["metavar"] = one.metavar
-        if one.flags:
-            heading.add_argument(*one.flags, dest=name, default=argparse.SUPPRESS, **more)
+            more = {"action": "store_true"}
         else:
-            heading.add_argument(name, default=argparse.SUPPRESS, **more)
+            # Words are read by us, so that faults are in our words; argparse only sorts them.
+            more = {"nargs": "?" if one.least is None else "*", "metavar": one.metavar}
+        if one.flagged:
+            more["dest"] = name
+        names = one.flags or (name,)
+        heading.add_argument(*names, default=argparse.SUPPRESS, help=one.described, **more)
 
     def parse(self, argv: Sequence[str] | None = None) -> Record:
         """Return the record of a command line, or of this process' own.
@@ -235,7 +240,8 @@ class Parser(Generic[Record]):
         try:
             return self.read(argv)
         except (ValueError, OSError) as error:
-            self._argparse.error(str(error))
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            raise SystemExit(2) from None
 
     def read(self, argv: Sequence[str] | None = None) -> Record:
         """Return the record of a command line.
@@ -259,33 +265,34 @@ class Parser(Generic[Record]):
 
     def _joined(self, given: Sequence[str]) -> Iterator[str]:
         """Hyphens for underscores in names; a text that may begin with a dash tied to its flag."""
-        texts = {f for one in self._options.values() if one.read is split_words for f in one.flags}
+        flags = {flag: one.read for one in self._options.values() for flag in one.flags}
+        texts = {flag for flag, read in flags.items() if read is split_words}
         left = iter(given)
         for word in left:
             name, equals, value = word.partition("=")
-            word = name.replace("_", "-") + equals + value if word.startswith("--") else word
+            if name.startswith("--"):
+                name = name.replace("_", "-")
+                word = name + equals + value
+            if equals and name in flags and flags[name] is None:
+                raise ValueError(f"{name} {value}: takes no value; leave it out")
             following = next(left, None) if word in texts else None
             yield word if following is None else f"{word}={following}"
 
     def _value(self, one: Option, found: Mapping[str, Any], name: str) -> Any:
         """Read the words of one option."""
-        if name not in found or (not one.flags and not found[name] and one.default is not REQUIRED):
+        given = found.get(name, [])
+        if name not in found or (given == [] and not one.flagged):
             if one.default is REQUIRED:
                 raise ValueError(f"{one.name}: is missing; {one.help}")
             return one.default
-        given = found[name]
         if one.read is None:
             return given
         if given is None or (one.least and len(given) < one.least):
-            raise ValueError(f"{one.name}: needs a value, {one.help}")
-        texts = given if one.least is not None else [given]
-        read = []
-        for text in texts:
-            try:
-                read.append(one.read(text))
-            except ValueError as error:
-                raise ValueError(f"{f'{one.name} {text}'.strip()}: {error}") from None
-        return tuple(read) if one.least is not None else read[0]
+            number = "a value" if (one.least or 1) == 1 else f"{one.least} values or more"
+            raise ValueError(f"{one.name}: needs {number}, {one.help}")
+        if one.least is None:
+            return _read_text(one, given)
+        return tuple(_read_text(one, text) for text in given)
 
     def _build(self, build: Callable, values: Mapping[str, Any], prefix: str) -> Any:
         """Make a record; a fault in it is said of the option."""
@@ -293,11 +300,9 @@ class Parser(Generic[Record]):
             return build(values)
         except SettingError as error:
             one = self._options.get(prefix + error.name)
-            value = error.value
-            if isinstance(value, tuple):
-                value = " ".join(map(str, value))
-            named = f"{one.name if one else error.name} {'' if value is True else value}"
-            raise ValueError(f"{named.strip()}: {error.fault}") from None
+            given = "" if error.value is True else _text(error.value)
+            named = f"{one.name if one else error.name} {given}".strip()
+            raise ValueError(f"{named}: {error.fault}") from None
 
     def _likely(self, word: str) -> str:
         import difflib  # only needed once something is wrong
@@ -307,11 +312,18 @@ class Parser(Generic[Record]):
         return f", did you mean {close[0]}?" if close else ""
 
 
+def _read_text(one: Option, text: str) -> Any:
+    """Read one word of an option; a fault names both."""
+    try:
+        return one.read(text)
+    except ValueError as error:
+        raise ValueError(f"{f'{one.name} {text}'.strip()}: {error}") from None
+
+
 class _ArgumentParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Print one line and leave with status 2; no usage text."""
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
-        raise SystemExit(2)
+        """Raise what argparse would print with its usage."""
+        raise ValueError(message.removeprefix("argument "))
 
 
 class _Help(argparse.HelpFormatter):
@@ -372,7 +384,7 @@ def real(
     return _read
 
 
-def one_of(names: Sequence[str], other_words: Mapping[str, str] | None = None) -> Reader:
+def one_of(names: Collection[str], other_words: Mapping[str, str] | None = None) -> Reader:
     """Return a reader of these names, in any case where that is not ambiguous.
 
     Args:
@@ -389,7 +401,7 @@ def one_of(names: Sequence[str], other_words: Mapping[str, str] | None = None) -
     return _read
 
 
-def spelled(text: str, names: Sequence[str], other_words: Mapping[str, str]) -> str | None:
+def spelled(text: str, names: Collection[str], other_words: Mapping[str, str]) -> str | None:
     """Find the name that a word stands for: itself, in another case, or by another word."""
     if text in names:
         return text

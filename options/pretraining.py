@@ -25,7 +25,7 @@ class PretrainingData(DataOptions):
 
     augmentation: str = option(
         "hico",
-        read=one_of(tuple(AUGMENTATIONS)),
+        read=one_of(AUGMENTATIONS),
         metavar="NAME",
         help=f"how the two views of a clip differ: {' | '.join(AUGMENTATIONS)}",
     )

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moco.config import SettingError
-from options.groups import EvaluationOptions, output_option
-from options.parser import Parser, any_text, file_path, group, option, whole
+from options.groups import EvaluationOptions, TrainingOptions, output_option
+from options.parser import Parser, any_text, changed, file_path, group, option, whole
 
 ONLY_LISTS = "--query-file only lists the clips nearest to it; leave one out"
 WHAT = "train | val | a file of sample names, one a line"
@@ -34,8 +34,8 @@ class SearchOptions:
         help="nearest training clips that vote on a test clip, one number or several",
         shown="1; 10 with --query-file",
     )
-    batch_size: int = option(
-        256, "-b", "--batch-size", read=whole(1), metavar="N", help="clips encoded at a time"
+    batch_size: int = changed(
+        TrainingOptions, "batch_size", default=256, help="clips encoded at a time"
     )
     gallery: str = option("train", read=any_text, metavar="WHAT", help=f"clips to find: {WHAT}")
     query: str | None = option(

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset.arrays import SplitFiles, SplitWriter, load_arrays, load_labels, publish, save_arrays
+from dataset.arrays import SplitFiles, SplitWriter, load_arrays, load_labels, publish
+from tests.tiny import save_arrays
 
 NAMES = [f"S001C001P00{n}R001A00{n}.skeleton" for n in range(1, 6)]
 LABELS = [0, 1, 2, 3, 4]

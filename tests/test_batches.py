@@ -1,6 +1,7 @@
 """The packed split against the dense arrays, and shuffled epochs."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,29 @@ import torch
 
 from dataset import packed as batches
 from dataset.arrays import SplitArrays
-from dataset.augment import FRAMES, Window, sample_window
+from dataset.augment import (
+    FRAMES,
+    SPATIAL,
+    STREAM,
+    Pipeline,
+    Window,
+    draw_crop,
+    draw_spatial,
+    load_pipeline,
+    sample_window,
+)
 from dataset.batches import EpochDraws, PretrainingBatches, draw_order
 from dataset.packed import PackedSplit
+from dataset.protocols import AUGMENTATIONS
 from dataset.views import downstream_views
+from tests.oracles.augment import (
+    crop_resize,
+    ramp,
+    space_major,
+    stream_of,
+    time_major,
+    window_of,
+)
 
 
 def dense_split(count=11, seed=0):
@@ -209,8 +229,42 @@ def test_the_two_views_of_a_clip_differ_and_share_their_draw_with_no_other():
     draws = EpochDraws.draw(loader.split.num_frames, 4, torch.Generator().manual_seed(0))
     flat = draws.window.length.flatten()
     assert len(flat.unique()) > 4
-    entries = draws.spatial.entries.flatten(0, 2)
+    entries = draws.stages[0].entries.flatten(0, 2)
     assert len(entries.unique(dim=0)) == entries.shape[0]
+
+
+def ramps(count, frames):
+    """Clips whose views tell from which frames they were read."""
+    data = np.stack([ramp(frames)] * count)
+    names = [f"clip{i:03d}" for i in range(count)]
+    lengths, labels = np.full(count, frames), np.zeros(count, np.int64)
+    return PackedSplit.from_arrays(SplitArrays(Path("ramps"), data, lengths, labels, names))
+
+
+def windows(view, frames):
+    """(B, 2) start and length of the crop of each clip."""
+    return np.array([window_of(clip, frames) for clip in view.time.numpy()])
+
+
+def test_query_and_key_view_have_a_crop_each_of_the_published_lengths():
+    loader = PretrainingBatches(ramps(60, 300), "joint", 60, torch.Generator().manual_seed(0))
+    loader.start_epoch()
+    query, key = (windows(view, 300) for view in loader.batch(0))
+    for drawn in (query, key):
+        assert drawn[:, 1].min() == 64
+        assert 270 < drawn[:, 1].max() <= 300
+        assert len(np.unique(drawn, axis=0)) > 50
+    differ = (query != key).mean(axis=0)  # of starts, of lengths; one in 60 is both times 64
+    assert (differ > 0.9).all()
+
+
+@pytest.mark.parametrize(("frames", "shortest"), [(300, 150), (100, 64)])
+def test_a_random_crop_downstream_has_half_the_frames_or_more_and_at_least_64(frames, shortest):
+    split, draws = ramps(100, frames), torch.Generator().manual_seed(0)
+    drawn = windows(downstream_views(split, torch.arange(100), "joint", draws), frames)
+    assert shortest <= drawn[:, 1].min() <= 1.1 * shortest
+    assert 0.95 * frames < drawn[:, 1].max() <= frames
+    assert len(np.unique(drawn[:, 0])) > 20
 
 
 def test_an_epoch_comes_back_from_its_generator_state():
@@ -259,3 +313,79 @@ def test_a_table_on_the_host_feeds_another_device():
     clips = torch.arange(3)
     window = Window(torch.zeros(3, dtype=torch.long), split.num_frames[:3])
     assert elsewhere.sample(clips, sample_window(window)).device.type == "meta"
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    monkeypatch.setitem(AUGMENTATIONS, "toy", "tests.toy_augmentation:TOY")
+
+
+@pytest.mark.parametrize("stream", ["joint", "motion", "bone"])
+def test_another_pipeline_is_one_row_with_stages_and_a_stream_of_its_own(toy, stream):
+    arrays = dense_split()
+    split = PackedSplit.from_arrays(arrays)
+    loader = PretrainingBatches(split, stream, 4, torch.Generator().manual_seed(0), "toy")
+    loader.start_epoch()
+    same = torch.Generator().manual_seed(0)
+    clips = torch.randperm(11, generator=same)[:8].view(2, 4)
+    start, length = draw_crop(split.num_frames[clips][:, None].expand(-1, 2, -1), same)
+    by, moved, factor = (
+        torch.rand(*sizes, generator=same).unflatten(0, (2, 2, 4)).numpy()
+        for sizes in ((16, 3), (16,), (16,))
+    )
+    assert len(np.unique(moved < 0.5)) == 2
+    for step, view, row in itertools.product(range(2), range(2), range(4)):
+        at = (step, view, row)
+        clip = arrays.data[clips[step, row]].copy()
+        frames = arrays.num_frames[clips[step, row]]
+        clip = stream_of(crop_resize(clip[:, :frames], int(start[at]), int(length[at])), stream)
+        clip = clip + (by[at] if moved[at] < 0.5 else np.zeros(3))[:, None, None, None]
+        clip = clip * factor[at]
+        got = loader.batch(step)[view]
+        np.testing.assert_allclose(got.time[row].numpy(), time_major(clip), atol=1e-5)
+        np.testing.assert_allclose(got.space[row].numpy(), space_major(clip), atol=1e-5)
+
+
+def test_a_further_pipeline_does_not_shift_the_draws_of_the_others(monkeypatch):
+    def views():
+        loader = _pretraining(stream="bone")
+        loader.start_epoch()
+        loader.start_epoch()
+        return [part for step in range(2) for view in loader.batch(step) for part in view]
+
+    before = views()
+    monkeypatch.setitem(AUGMENTATIONS, "toy", "tests.toy_augmentation:TOY")
+    load_pipeline("toy")
+    assert all(map(torch.equal, before, views()))
+
+
+def test_hico_draws_order_crops_and_then_its_one_choice_from_one_generator():
+    split = PackedSplit.from_arrays(dense_split())
+    draws = EpochDraws.draw(split.num_frames, 4, torch.Generator().manual_seed(5))
+    same = torch.Generator().manual_seed(5)
+    clips = torch.randperm(11, generator=same)[:8].view(2, 4)
+    window = draw_crop(split.num_frames[clips][:, None].expand(-1, 2, -1), same)
+    spatial = draw_spatial(16, same)
+    plain = [clips, *window, *(part.unflatten(0, (2, 2, 4)) for part in spatial)]
+    assert len(plain) == len(draws.tensors())
+    assert all(map(torch.equal, plain, draws.tensors()))
+
+
+def test_a_recorded_step_finds_the_draws_of_each_epoch_where_they_were(toy):
+    split = PackedSplit.from_arrays(dense_split())
+    loader = PretrainingBatches(split, "joint", 4, torch.Generator().manual_seed(0), "toy")
+    loader.start_epoch()
+    places = [part.data_ptr() for part in loader._draws.tensors()]
+    first = loader.batch(1)[0].time
+    loader.start_epoch()
+    assert [part.data_ptr() for part in loader._draws.tensors()] == places
+    assert not torch.equal(first, loader.views()[0].time)
+
+
+def test_an_unknown_pipeline_and_one_without_a_stream_are_refused():
+    split = PackedSplit.from_arrays(dense_split())
+    with pytest.raises(ValueError, match="^augmentation none: choose one of hico$"):
+        PretrainingBatches(split, "joint", 4, torch.Generator(), "none")
+    for steps in ((SPATIAL,), (STREAM, SPATIAL, STREAM)):
+        with pytest.raises(ValueError, match="takes the stream once"):
+            Pipeline(steps)

@@ -5,12 +5,12 @@ import hashlib
 import pytest
 import torch
 
-from moco import EncoderConfig, HiCo
+from moco import ContrastConfig, HiCo, encoder_config
 from moco.published import to_published
 from tools import checkpoint
 from tools.checkpoint import find, fingerprint, load_encoder, read, save_whole
 
-CONFIG = EncoderConfig(hidden_size=8, granularity=2)
+CONFIG = encoder_config(hidden_size=8, granularity=2)
 
 
 def silent(text):
@@ -20,7 +20,7 @@ def silent(text):
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    return HiCo(CONFIG, projection_size=4, queue_size=8)
+    return HiCo(CONFIG, ContrastConfig(projection_size=4, queue_size=8))
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_missing_checkpoint_is_named_with_its_neighbours(path, tmp_path):
 
 
 def test_a_checkpoint_scores_with_the_encoder_it_holds(path, model):
-    loaded, _ = load_encoder(str(path), random_config=EncoderConfig(), report=silent)
+    loaded, _ = load_encoder(str(path), random_config=encoder_config(), report=silent)
     assert loaded.config == CONFIG
     assert not loaded.training
     assert fingerprint(loaded.query) == fingerprint(model.query)
@@ -80,12 +80,15 @@ def test_loading_reads_once_and_says_where_the_encoder_comes_from(path, monkeypa
 
 
 def test_heads_and_contrast_come_from_our_extra_entries(tmp_path):
-    model = HiCo(EncoderConfig(hidden_size=8, num_heads=2), 4, 8, 0.9, 0.5, "full")
+    model = HiCo(
+        encoder_config(hidden_size=8, num_heads=2),
+        ContrastConfig(4, 8, momentum=0.9, temperature=0.5, queue_wrap="full"),
+    )
     optimizer = checkpoint.make_optimizer(model, 0.1, 0.9, 0.0)
     save_whole(checkpoint.pack(model, optimizer, 3), tmp_path / "x.pth.tar")
     loaded, _ = load_encoder(str(tmp_path / "x.pth.tar"), report=silent)
     assert loaded.config == model.config
-    assert (loaded.momentum, loaded.temperature, loaded.queue_wrap) == (0.9, 0.5, "full")
+    assert loaded.contrast == model.contrast
 
 
 def test_a_random_encoder_is_seeded_labelled_and_leaves_the_global_generator_alone():

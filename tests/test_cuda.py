@@ -8,17 +8,19 @@ import pretraining
 from dataset.arrays import load_arrays
 from dataset.batches import PretrainingBatches
 from dataset.packed import PackedSplit
-from dataset.protocols import split_folder
-from moco import EncoderConfig, HiCo, Views
+from dataset.protocols import DATASETS, split_folder
+from moco import ContrastConfig, HiCo, Views, encoder_config
+from moco.config import TransformerConfig
 from moco.heads import LEVELS, Levels
 from moco.loss import compare
+from options.classification import ClassifierOptions, usual
 from tests.test_pretraining import arguments, losses
 from tests.test_published_model import NAMES, Golden
 from tests.tiny import write_dataset
 from tools.checkpoint import make_optimizer, read
 from tools.evaluation.features import extract
 from tools.evaluation.neighbours import rank
-from tools.evaluation.probe import LinearProbe, ProbeSettings, train_probe
+from tools.evaluation.probe import LinearProbe, train_probe
 from tools.runtime import pick_device
 from tools.training import recorded as graph
 from tools.training.trainer import LAST, training_step
@@ -43,15 +45,16 @@ def data(tmp_path_factory):
 
 
 def packed(data, device, part="train"):
-    arrays = load_arrays(split_folder(data, "ntu60", "cross_view"), part)
+    arrays = load_arrays(split_folder(data, DATASETS["ntu60"], "cross_view"), part)
     return PackedSplit.from_arrays(arrays, device)
 
 
 def made(kind, layers=1):
     """A model on the CPU, without dropout, and two views."""
     torch.manual_seed(0)
-    config = EncoderConfig(kind, hidden_size=32, num_layers=layers, dropout=0.0)
-    model = HiCo(config, projection_size=16, queue_size=32)
+    without = {"dropout": 0.0} if kind == "Transformer" else {}
+    config = encoder_config(kind, hidden_size=32, num_layers=layers, **without)
+    model = HiCo(config, ContrastConfig(projection_size=16, queue_size=32))
     views = [Views(torch.randn(8, 64, 150), torch.randn(8, 50, 192)) for _ in range(2)]
     return model, views
 
@@ -64,10 +67,10 @@ def answers(model, views):
     """Features, logits, losses and gradients, on the CPU."""
     query, key = views
     queues = Levels(*(model.queues[level].keys for level in LEVELS))
-    logits = compare(model.query(query), model.key(key), queues, model.temperature)
+    logits = compare(model.query(query), model.key(key), queues, model.contrast.temperature)
     found, _ = model(query, key)
     found.total.backward()
-    tensors = {"features": model.features(query)}
+    tensors = {"features": model.encoder(query).instance}
     tensors |= {f"logits {level}": torch.cat(getattr(logits, level), dim=1) for level in LEVELS}
     tensors |= {f"loss {name}": value for name, value in found._asdict().items()}
     tensors |= {f"gradient of {n}": p.grad for n, p in model.query.named_parameters()}
@@ -153,9 +156,11 @@ def close_losses(one, other):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_recorded_run_is_the_plain_run(data, tmp_path, monkeypatch, capsys, kind, precision):
     """Without dropout, whose draws a graph makes in another order."""
-    config = EncoderConfig.__init__
+    made = TransformerConfig.__init__
     monkeypatch.setattr(
-        EncoderConfig, "__init__", lambda self, *a, **k: config(self, *a, **(k | {"dropout": 0.0}))
+        TransformerConfig,
+        "__init__",
+        lambda self, *a, **k: made(self, *a, **(k | {"dropout": 0.0})),
     )
     for how in ("auto", "off"):
         options = ("--graph", how, "--encoder", kind, "--precision", precision)
@@ -213,7 +218,7 @@ def test_features_and_the_probe_on_them_are_the_cpus(data):
     for device in ("cpu", DEVICE):
         parts = [packed(data, device, part) for part in ("train", "val")]
         features = [extract(model.to(device), part, "joint") for part in parts]
-        settings = ProbeSettings(epochs=3, lr=0.1, schedule=(2,), batch_size=4)
+        settings = usual(ClassifierOptions(epochs=3, lr=0.1, schedule=(2,), batch_size=4))
         generator = torch.Generator().manual_seed(0)
         probe = LinearProbe(features[0].shape[1], 60, settings, generator, device)
         (train, test), (train_labels, test_labels) = features, [part.labels for part in parts]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dataset.arrays import load_arrays
-from dataset.protocols import DATASETS, PARTS, register, split_folder
+from dataset.protocols import DATASETS, PARTS, load_datasets, split_folder
 from options import classification, pretraining
 from tests.oracles.prepare import normalise_plain
 from tests.other_formats import upright_body
@@ -27,15 +27,6 @@ DESCRIPTION = {
     "source": "our lab, 2026",
     "licence": "ours",
 }
-
-
-@pytest.fixture(autouse=True)
-def forget():
-    """Let no test leave a data set behind."""
-    before = dict(DATASETS)
-    yield
-    DATASETS.clear()
-    DATASETS.update(before)
 
 
 def recordings() -> dict[str, np.ndarray]:
@@ -111,26 +102,52 @@ def test_recordings_are_prepared_like_ntu(tmp_path, joints):
             assert CLASSES[label] in name
 
 
+def test_an_interrupted_preparation_with_another_joint_map_begins_anew(
+    tmp_path, capsys, monkeypatch
+):
+    first, second = list(range(30, 5, -1)), list(range(6, 31))
+    raw, load, opened = write(tmp_path / "raw", DESCRIPTION, first), np.load, []
+
+    def stopping(*arguments, **more):
+        if len(opened) == 3:
+            raise KeyboardInterrupt
+        opened.append(arguments)
+        return load(*arguments, **more)
+
+    (raw / "dataset.json").write_text(json.dumps(DESCRIPTION | {"joints": first}))
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "load", stopping)
+        with pytest.raises(SystemExit):
+            prepare(raw)
+    assert "3 of 6 clips done; the same command goes on" in capsys.readouterr().err
+    (raw / "dataset.json").write_text(json.dumps(DESCRIPTION | {"joints": second}))
+    out = prepare(raw)
+    assert "going on" not in capsys.readouterr().out
+    fresh = tmp_path / "fresh"
+    main(["custom", "--raw", str(raw), "--out", str(fresh), "-j", "1"])
+    for path in fresh.rglob("*.*"):
+        assert path.read_bytes() == (out / path.relative_to(fresh)).read_bytes()
+
+
 def test_the_data_set_is_known_to_every_script_by_its_data_path(tmp_path):
     out = prepare(write(tmp_path / "raw"))
-    DATASETS.pop("our_lab", None)
     where = ["--data-path", str(out), "--protocol", "cross_subject"]
-    options = pretraining.parse(["--pre-dataset", "our_lab", *where])
-    assert options.dataset == "our_lab"
-    assert DATASETS["our_lab"].classes == 2
-    assert DATASETS["our_lab"].source == "our lab, 2026"
-    options = classification.parse(
-        ["--finetune-dataset", "our_lab", "--pretrained", "random", *where]
-    )
-    assert options.protocol == "cross_subject"
     folder = out / "our_lab" / "cross_subject"
-    assert split_folder(out, "our_lab", "cross_subject") == folder
+    data = pretraining.parse(["--pre-dataset", "our_lab", *where]).data
+    assert (data.dataset, data.folder) == ("our_lab", folder)
+    assert data.known.classes == 2
+    assert data.known.source == "our lab, 2026"
+    data = classification.parse(
+        ["--finetune-dataset", "our_lab", "--pretrained", "random", *where]
+    ).data
+    assert (data.protocol, data.folder) == ("cross_subject", folder)
 
 
 def test_its_folder_is_found_without_options_having_been_read(tmp_path):
     out = prepare(write(tmp_path / "raw"))
-    assert "our_lab" not in DATASETS
-    assert split_folder(out, "our_lab", "cross_subject").is_dir()
+    known = load_datasets(out)
+    assert known.keys() - DATASETS.keys() == {"our_lab"}
+    assert split_folder(out, known["our_lab"], "cross_subject").is_dir()
 
 
 def test_an_unknown_data_set_is_answered_with_the_known_ones_ours_among_them(tmp_path, capsys):
@@ -143,13 +160,12 @@ def test_an_unknown_data_set_is_answered_with_the_known_ones_ours_among_them(tmp
     with pytest.raises(SystemExit):
         pretraining.parse(["--pre-dataset", "our_lab", "--data-path", str(out)])
     assert "--protocol cross_view: our_lab has cross_subject" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="data set other is not known; known are ntu60, .*our_lab"):
-        split_folder(out, "other", "cross_subject")
 
 
 def test_a_data_set_is_known_only_where_it_lies(tmp_path):
-    with pytest.raises(ValueError, match="data set our_lab is not known"):
-        split_folder(tmp_path, "our_lab", "cross_subject")
+    load_datasets(prepare(write(tmp_path / "raw")))
+    assert load_datasets(tmp_path / "elsewhere") == DATASETS
+    assert "our_lab" not in DATASETS
 
 
 def test_options_stay_free_of_numpy_with_ones_own_data(tmp_path):
@@ -230,7 +246,8 @@ def test_a_broken_description_in_the_data_path_is_one_line_of_every_script(tmp_p
     assert capsys.readouterr().err == f"error: {path}: name is missing\n"
     path.write_text(json.dumps(changed(name="other")))
     with pytest.raises(ValueError, match="it describes other, but lies in our_lab"):
-        register(out)
+        load_datasets(out, "our_lab")
+    assert load_datasets(out, "ntu60") == DATASETS
 
 
 BODY = np.ones((4, 25, 3), np.float32)

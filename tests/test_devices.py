@@ -17,8 +17,8 @@ import pretraining
 from dataset.arrays import load_arrays
 from dataset.batches import PretrainingBatches
 from dataset.packed import PackedSplit
-from dataset.protocols import split_folder
-from moco import EncoderConfig, HiCo, Views
+from dataset.protocols import DATASETS, split_folder
+from moco import ContrastConfig, HiCo, Views, encoder_config
 from tests.elsewhere import AWAY, elsewhere, on_the_host, recorded
 from tests.test_pretraining import arguments, losses
 from tests.tiny import write_checkpoint, write_dataset
@@ -43,9 +43,11 @@ def data(tmp_path_factory):
 def train(kind, layers, precision, device):
     """Losses of the last of five small steps, of which the last two count as recorded."""
     torch.manual_seed(0)
-    sizes = {"hidden_size": 8, "num_heads": 2, "num_layers": layers, "granularity": 3}
-    config = EncoderConfig(kind, **sizes, dropout=0.0)
-    model = HiCo(config, projection_size=4, queue_size=16)
+    sizes = {"hidden_size": 8, "num_layers": layers, "granularity": 3}
+    if kind == "Transformer":
+        sizes |= {"num_heads": 2, "dropout": 0.0}
+    config = encoder_config(kind, **sizes)
+    model = HiCo(config, ContrastConfig(projection_size=4, queue_size=16))
     views = [Views(torch.randn(4, 9, 150), torch.randn(4, 8, 192)) for _ in range(2)]
     with elsewhere() as mode:
         model = model.to(device)
@@ -77,7 +79,7 @@ def test_bf16_steps_follow_float32_and_ask_the_host_for_nothing(kind):
 
 @pytest.mark.parametrize("stream", ["joint", "motion", "bone"])
 def test_views_away_from_the_cpu_are_the_cpus_and_ask_the_host_for_nothing(data, stream):
-    arrays = load_arrays(split_folder(data, "ntu60", "cross_view"), "train")
+    arrays = load_arrays(split_folder(data, DATASETS["ntu60"], "cross_view"), "train")
     found = {}
     for device in (CPU, AWAY):
         with elsewhere() as mode:

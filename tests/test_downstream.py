@@ -1,11 +1,15 @@
 """What evaluations share: encoder and split, their features, and the proof of freezing."""
 
 import dataclasses
+import json
+from pathlib import Path
 
+import numpy
 import pytest
 import torch
 
 from dataset.arrays import load_arrays
+from options.groups import DataOptions, EvaluationOptions, RandomEncoder, RunOptions
 from tests.oracles.probe import recomputed
 from tests.tiny import write_checkpoint, write_dataset
 from tools.evaluation.subject import Downstream
@@ -13,15 +17,27 @@ from tools.evaluation.subject import Downstream
 SHAPE = {"kind": "GRU", "hidden_size": 8, "granularity": 2}
 
 
+def told(pretrained, data_path, stream="joint", seed=3):
+    """Options of an evaluation; the sizes are of a random encoder."""
+    return EvaluationOptions(
+        pretrained=str(pretrained),
+        data=DataOptions(stream=stream, data_path=data_path),
+        random_encoder=RandomEncoder(SHAPE if pretrained == "random" else {}),
+        run=RunOptions(device="cpu", seed=seed),
+    )
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("data"), train=9, val=5)
+    """The data path."""
+    path = tmp_path_factory.mktemp("data")
+    write_dataset(path, train=9, val=5)
+    return path
 
 
-def opened(pretrained, folder, stream="joint", **more):
+def opened(pretrained, folder, stream="joint", seed=3):
     said = []
-    given = {"shape": SHAPE, "device": "cpu", "seed": 3, "report": said.append} | more
-    return Downstream.open(str(pretrained), folder, stream, **given), said
+    return Downstream.open(told(pretrained, folder, stream, seed), report=said.append), said
 
 
 @pytest.mark.parametrize("kind", ["GRU", "LSTM", "Transformer"])
@@ -31,7 +47,7 @@ def test_features_of_a_published_checkpoint_are_the_plain_oracles(kind, stream, 
     plain = write_checkpoint(path, kind)
     downstream, _ = opened(path, folder, stream)
     for part, name in (("train", "train"), ("test", "val")):
-        arrays = load_arrays(folder, name)
+        arrays = load_arrays(folder / "NTU-RGB-D-60-AGCN" / "xview", name)
         features_of = recomputed(plain.encoder_q, arrays.data, arrays.num_frames, stream)
         expected = features_of(range(len(arrays.names)))
         torch.testing.assert_close(downstream.features(part), expected, atol=1e-5, rtol=0)
@@ -49,7 +65,7 @@ def test_a_random_encoder_has_the_shape_and_the_seed_that_were_asked_for_and_is_
     first, said = opened("random", folder)
     again, _ = opened("random", folder)
     other, _ = opened("random", folder, seed=4)
-    assert first.model.config.kind == "GRU"
+    assert first.config.kind == "GRU"
     assert first.features("test").shape == (5, 2 * 2 * 8)
     assert first.fingerprint == again.fingerprint != other.fingerprint
     assert first.name == "RANDOM encoder, not pre-trained, seed 3"
@@ -78,7 +94,7 @@ def test_an_encoder_that_changed_voids_the_score(folder):
 
     def change():
         with downstream.frozen(), torch.no_grad():
-            next(downstream.model.query.encoder.parameters()).flatten()[0] += 1e-6
+            next(downstream.model.encoder.parameters()).flatten()[0] += 1e-6
 
     with pytest.raises(RuntimeError, match="the encoder changed while it was scored"):
         change()
@@ -97,3 +113,27 @@ def test_a_downstream_is_not_rebound(folder):
     downstream, _ = opened("random", folder)
     with pytest.raises(dataclasses.FrozenInstanceError):
         downstream.seed = 1
+
+
+def test_results_stay_beside_the_checkpoint_and_never_in_the_working_folder(folder, tmp_path):
+    downstream, _ = opened("random", folder)
+    assert downstream.home == Path("checkpoints/random")
+    name = "GRU_ntu60_cross_view_joint_retrieval"
+    assert downstream.results_folder(None, "retrieval") == Path("checkpoints/random") / name
+    path = tmp_path / "some" / "checkpoint_0450.pth.tar"
+    write_checkpoint(path)
+    downstream, _ = opened(path, folder)
+    assert downstream.home == tmp_path / "some"
+    assert downstream.results_folder(Path("out"), "retrieval") == Path("out")
+
+
+def test_what_was_computed_with_is_described(folder):
+    downstream, _ = opened("random", folder)
+    about = downstream.describe()
+    assert about["version"] == 2
+    assert about["machine"]["numpy"] == numpy.__version__
+    assert about["settings"]["run"] == {
+        "device": "cpu", "seed": 3, "print_freq": 10, "workers": None,
+    }  # fmt: skip
+    assert about["settings"]["random_encoder"] == {"given": SHAPE}
+    json.dumps(about, allow_nan=False)

@@ -10,7 +10,8 @@ import torch
 
 from dataset.arrays import load_arrays
 from dataset.packed import PackedSplit
-from dataset.protocols import DATASETS, PARTS
+from dataset.protocols import PARTS
+from options.groups import DataOptions, EvaluationOptions, RunOptions
 from tests.other_formats import draw_recordings, frame50_clip, label_of, split_of
 from tests.tiny import write_checkpoint, write_dataset
 from tools.evaluation.subject import Downstream
@@ -164,7 +165,9 @@ def test_another_origin_is_said(raw, capsys):
 def test_a_data_set_of_recorded_lengths_is_refused(raw, capsys):
     with pytest.raises(SystemExit):
         prepare(raw, "--dataset", "ntu60")
-    assert "invalid choice: 'ntu60'" in capsys.readouterr().err
+    assert (
+        "--dataset ntu60: known are pku_part1, pku_part2, ntu60_frame50" in capsys.readouterr().err
+    )
 
 
 def test_a_failure_leaves_nothing_unfinished(raw, capsys, monkeypatch):
@@ -202,10 +205,14 @@ def test_resized_and_recorded_lengths_are_not_mixed(
     data = (
         prepare(raw) if "frame50" in evaluated_on else write_dataset(tmp_path / "d").parent.parent
     )
-    folder = data / DATASETS[evaluated_on].folders["cross_view"]
 
     def evaluate() -> None:
-        Downstream.open(pretrained, folder, "joint", shape={}, device="cpu", seed=0)
+        options = EvaluationOptions(
+            pretrained=str(pretrained),
+            data=DataOptions(dataset=evaluated_on, data_path=data),
+            run=RunOptions(device="cpu", seed=0),
+        )
+        Downstream.open(options)
 
     if fits:
         return evaluate()

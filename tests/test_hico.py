@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import normalize
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from moco import EncoderConfig, HiCo, Levels, Views
+from moco import ContrastConfig, HiCo, Levels, Views, encoder_config
 from moco.heads import LEVELS
 from moco.loss import compare, hierarchical_contrast, info_nce, similarities
 from moco.momentum import frozen_copy, move_towards
@@ -69,10 +69,22 @@ def test_instance_accuracy_counts_keys_nearer_than_the_whole_queue():
     assert hierarchical_contrast(compare(batch, keys, queues, 0.2)).instance_accuracy == 0.5
 
 
+def test_the_own_key_must_be_nearer_than_the_nearest_negative_not_than_their_mean():
+    axis, across = torch.eye(4)[:2]
+    query = axis.expand(3, 4)
+    near = [0.9, 0.5, -0.9]  # cosine between each query and its own key; of negatives 0.7 and -1
+    own = torch.stack([cosine * axis + (1 - cosine**2) ** 0.5 * across for cosine in near])
+    negatives = torch.stack([0.7 * axis + 0.51**0.5 * across, -axis])
+    keys = Levels(*[own[:, None]] * 2, *[own] * 3)
+    batch = Levels(*[query[:, None]] * 2, *[query] * 3)
+    losses = hierarchical_contrast(compare(batch, keys, Levels(*[negatives] * 5), 0.2))
+    assert losses.instance_accuracy.item() == pytest.approx(1 / 3)
+
+
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    return HiCo(EncoderConfig(hidden_size=8), projection_size=4, queue_size=16)
+    return HiCo(encoder_config(hidden_size=8), ContrastConfig(projection_size=4, queue_size=16))
 
 
 def views(count=4):
@@ -125,7 +137,8 @@ def test_clip_keys_enter_clip_by_clip_level_within_clip(model):
 @pytest.mark.parametrize(("wrap", "refreshed"), [("published", 16), ("full", 64)])
 def test_queue_wrap_decides_how_much_of_the_clip_queue_is_refreshed(wrap, refreshed):
     model = HiCo(
-        EncoderConfig(hidden_size=8), projection_size=4, queue_size=16, queue_wrap=wrap
+        encoder_config(hidden_size=8),
+        ContrastConfig(projection_size=4, queue_size=16, queue_wrap=wrap),
     ).eval()
     before = model.queues["clip"].keys.clone()
     for _ in range(8):
@@ -153,32 +166,33 @@ def test_momentum_moves_the_key_by_its_share():
 
 
 def test_momentum_one_leaves_the_key_network_where_it_is(model):
-    model.momentum = 1.0
     with torch.no_grad():
         for parameter in model.query.parameters():
             parameter.add_(1)
     before = [parameter.clone() for parameter in model.key.parameters()]
-    model.update_momentum()
+    move_towards(model.key, model.query, 1.0)
     assert all(map(torch.equal, before, model.key.parameters()))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"queue_wrap": "half"}, "queue wrap half: choose one of published, full"),
-        ({"momentum": 1.5}, r"momentum 1.5 must be in \[0, 1\]"),
-        ({"temperature": 0.0}, "temperature 0.0 > 0"),
+        ({"queue_wrap": "half"}, "queue_wrap half: known are published, full"),
+        ({"momentum": 1.5}, "momentum 1.5: needs a number 0 or more and below 1"),
+        ({"temperature": 0.0}, "temperature 0.0: needs a number above 0"),
     ],
 )
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        HiCo(EncoderConfig(hidden_size=8), **options)
+        HiCo(encoder_config(hidden_size=8), ContrastConfig(**options))
 
 
 @pytest.mark.parametrize("kind", ["GRU", "LSTM", "Transformer"])
 def test_projections_logits_and_losses_stay_in_float32_under_autocast(kind):
     torch.manual_seed(0)
-    model = HiCo(EncoderConfig(kind=kind, hidden_size=8), projection_size=4, queue_size=16)
+    model = HiCo(
+        encoder_config(kind=kind, hidden_size=8), ContrastConfig(projection_size=4, queue_size=16)
+    )
     with torch.autocast("cpu", torch.bfloat16):
         losses, keys = model(views(), views())
     assert {key.dtype for key in keys} == {torch.float32}
@@ -202,7 +216,9 @@ class NoHostReads(TorchDispatchMode):
 @pytest.mark.parametrize("kind", ["GRU", "LSTM", "Transformer"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_nothing_in_a_step_waits_for_the_host(kind, precision):
-    model = HiCo(EncoderConfig(kind=kind, hidden_size=8), projection_size=4, queue_size=16)
+    model = HiCo(
+        encoder_config(kind=kind, hidden_size=8), ContrastConfig(projection_size=4, queue_size=16)
+    )
     optimizer = make_optimizer(model, 0.01, 0.9, 1e-4)
     query, key = views(), views()
     with NoHostReads():

@@ -1,6 +1,7 @@
 """Retrieval against the golden, scikit-learn and plain float64, ties included."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -9,9 +10,32 @@ from sklearn.metrics import average_precision_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from tools.evaluation import neighbours as knn
-from tools.evaluation.neighbours import retrieve, vote
+from tools.evaluation.neighbours import rank, recalled, vote
 
 GOLDEN = Path(__file__).parent / "goldens" / "knn.npz"
+
+
+class Answer(NamedTuple):
+    """What a look-up says: percentages, voted classes (Q,), neighbours (Q, k)."""
+
+    top1: float
+    top5: float
+    mean_average_precision: float
+    predictions: torch.Tensor
+    neighbours: torch.Tensor
+
+
+def retrieve(train, train_labels, test, test_labels, k=1):
+    """Rank, let the k nearest vote, and look for the class among the five nearest."""
+    found = rank(train, train_labels, test, test_labels, max(k, min(5, len(train))))
+    predictions = vote(train_labels[found.neighbours[:, :k]])
+    return Answer(
+        100 * (predictions == test_labels).double().mean().item(),
+        100 * recalled(found, train_labels, test_labels, 5).double().mean().item(),
+        100 * found.precision.mean().item(),
+        predictions,
+        found.neighbours[:, :k],
+    )
 
 
 def golden(name):
@@ -227,4 +251,4 @@ def test_features_that_are_not_finite_are_refused(part, value):
 @pytest.mark.parametrize("k", [0, 301])
 def test_more_neighbours_than_training_clips_are_refused(k):
     with pytest.raises(ValueError, match=f"--knn-neighbours {k}: there are 300 training clips"):
-        retrieve(*data(), k=k)
+        rank(*data(), most=k)

@@ -1,14 +1,24 @@
 """Batches of labelled clips: the published crops, every clip once, epochs fixed by a state."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from dataset.arrays import load_arrays
+from dataset.arrays import SplitArrays, load_arrays
 from dataset.augment import PROBE_SHORTEST_CROP, draw_crop
 from dataset.batches import LabelledBatches
 from dataset.packed import PackedSplit
-from tests.oracles.augment import centre_view, crop_resize, space_major, stream_of, time_major
+from tests.oracles.augment import (
+    centre_view,
+    crop_resize,
+    ramp,
+    space_major,
+    stream_of,
+    time_major,
+    window_of,
+)
 from tests.tiny import write_dataset
 
 
@@ -53,6 +63,18 @@ def test_the_centre_crop_is_the_one_of_the_test(split, arrays):
     (time, _), _ = ours.batch(0)
     plain, _ = centre_view(arrays.data[3], int(arrays.num_frames[3]), "joint")
     np.testing.assert_allclose(time[0].numpy(), plain, atol=1e-5)
+
+
+def test_random_crops_have_half_the_frames_or_more():
+    data = np.stack([ramp(300)] * 100)
+    names, counts = [f"clip{i:03d}" for i in range(100)], np.full(100, 300)
+    long = SplitArrays(Path("ramps"), data, counts, np.zeros(100, np.int64), names)
+    ours = batches(PackedSplit.from_arrays(long), size=100)
+    ours.start_epoch()
+    (time, _), _ = ours.batch(0)
+    lengths = [window_of(clip, 300)[1] for clip in time.numpy()]
+    assert 150 <= min(lengths) < 165
+    assert 285 < max(lengths) <= 300
 
 
 def test_an_epoch_has_every_labelled_clip_once_and_no_other(split):

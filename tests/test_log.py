@@ -15,7 +15,7 @@ LINE = "epoch   2  batch    1/4  loss 1.5000  instance accuracy 25.0%  lr 0.01  
 @pytest.mark.parametrize("terminal", [True, False])
 def test_each_epoch_leaves_its_last_row_behind(tmp_path, monkeypatch, capsys, terminal):
     monkeypatch.setattr(log.sys.stderr, "isatty", lambda: terminal)
-    run = RunLog(tmp_path, steps=4, epochs=3)
+    run = RunLog(tmp_path, steps=4, epochs=3, watched=["instance_accuracy"])
     run.start_epoch(2)
     run.advance()
     run.write(ROW)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 from functools import partial
 from pathlib import Path
@@ -14,9 +15,9 @@ import torch
 
 import action_classification
 from dataset.arrays import load_arrays
-from tests.tiny import write_checkpoint, write_dataset
-from tools.evaluation import classification
+from tests.tiny import save_arrays, write_checkpoint, write_dataset
 from tools.evaluation.finetune import FineTuner
+from tools.evaluation.probe import LinearProbe
 from tools.evaluation.results import load_scores
 from tools.evaluation.subset import draw_subset, run_seed, subset_generator
 
@@ -97,8 +98,8 @@ def test_results_say_what_was_done_and_what_came_of_it(mode, run, path, data):
     assert found["mode"] == mode
     assert (found["dataset"], found["protocol"]) == ("ntu60", "cross_view")
     assert found["counts"] == {"train": 24, "test": 12, "classes": 60}
-    assert found["settings"]["lr"] == 0.05
-    assert found["settings"]["data_path"] == str(data)
+    assert found["settings"]["training"]["lr"] == 0.05
+    assert found["settings"]["data"]["data_path"] == str(data)
     assert found["seed"] == 3
     assert found["complete"] is True
     assert found["encoder"]["hidden_size"] == 8
@@ -290,6 +291,48 @@ def test_random_crops_of_a_subset_are_computed_for_its_clips(run, path):
     assert epochs(run(*score)) != epochs(run(*score[:-2]))
 
 
+@pytest.fixture(scope="module")
+def shuffled(data, tmp_path_factory):
+    """The same clips, those of the training part in another order on disk."""
+    path = tmp_path_factory.mktemp("shuffled")
+    shutil.copytree(data, path, dirs_exist_ok=True)
+    folder = path / "NTU-RGB-D-60-AGCN" / "xview"
+    train = load_arrays(folder, "train")
+    order = np.random.default_rng(0).permutation(len(train.names))
+    names = [train.names[clip] for clip in order]
+    assert names != sorted(names)
+    moved = (np.array(each)[order] for each in (train.data, train.num_frames, train.labels))
+    save_arrays(folder, "train", *moved, names)
+    return path
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        (),
+        ("--probe-crop", "random"),
+        ("--mode", "finetune"),
+        ("--mode", "finetune", "--probe-crop", "centre"),
+    ],
+)
+def test_the_order_on_disk_changes_no_run_on_a_labelled_subset(how, run, path, tmp_path, shuffled):
+    score = ("--pretrained", path, "--label-fraction", "0.5", "--runs", "2", *how)
+    run(*score, "--output-path", tmp_path / "sorted")
+    run(*score, "--output-path", tmp_path / "shuffled", "--data-path", shuffled)
+    ours, theirs = (results(tmp_path / name)["runs"] for name in ("sorted", "shuffled"))
+    for first, second in zip(ours, theirs, strict=True):
+        for here, there in zip(first["history"], second["history"], strict=True):
+            assert here == pytest.approx(there, abs=1e-5)
+
+
+def test_fine_tuning_with_an_encoder_that_stays_learns_as_the_probe_from_the_same_crop(run, path):
+    whole = ("--pretrained", path, "--batch-size", "24")  # the order within a batch does not count
+    still = ("--mode", "finetune", "--encoder-lr", "1e-30", "--encoder-mode", "eval")
+    probe = epochs(run(*whole, "--probe-crop", "centre"))
+    assert epochs(run(*whole, *still, "--probe-crop", "centre")) == probe
+    assert epochs(run(*whole, *still, "--probe-crop", "random")) != probe
+
+
 class StopAfter:
     """A step that raises a signal in this process after some calls."""
 
@@ -354,17 +397,14 @@ def test_interrupted_runs_go_on_where_they_stopped(run, path, tmp_path, monkeypa
 
 def test_an_interrupted_probe_stops_after_its_epoch_and_goes_on(run, path, monkeypatch, capsys):
     whole = run("--pretrained", path)
-    original = classification.train_probe
+    original = LinearProbe.run_epoch
 
-    def _interrupted(probe, train, train_labels, test, test_labels, after):
-        def _after(score):
-            if score.epoch == 1:
-                os.kill(os.getpid(), signal.SIGINT)
-            after(score)
+    def _interrupted(probe, *parts):
+        if probe.epoch == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(probe, *parts)
 
-        return original(probe, train, train_labels, test, test_labels, _after)
-
-    monkeypatch.setattr(classification, "train_probe", _interrupted)
+    monkeypatch.setattr(LinearProbe, "run_epoch", _interrupted)
     with pytest.raises(SystemExit) as stopped:
         run("--pretrained", path)
     assert stopped.value.code == 128 + signal.SIGINT

@@ -94,6 +94,20 @@ def test_a_hole_in_the_middle_is_kept_and_the_tail_is_not(tmp_path):
     assert load_arrays(out / NTU60.folders["cross_view"], "train").num_frames[0] == 9
 
 
+def test_empty_frames_at_the_beginning_are_kept(tmp_path):
+    content = npz_content(PARSED, "cross_view", centred=False)
+    clip = content["x_train"][0]
+    content["x_train"][0] = np.concatenate([np.zeros_like(clip[:4]), clip[:-4]])
+    content["x_train"][0, 9:] = 0
+    out = prepare(tmp_path, content, "--protocol", "cross_view")
+    found = load_arrays(out / NTU60.folders["cross_view"], "train")
+    frames = content["x_train"][0, :9].reshape(9, 2, 25, 3)
+    assert not frames[:4].any()
+    assert frames[8].any()
+    assert found.num_frames[0] == 9
+    assert np.abs(found.data[0] - normalise_plain(frames.transpose(3, 0, 2, 1))).max() < 1e-5
+
+
 def test_what_was_found_and_what_is_lost_is_said(tmp_path, capsys):
     prepare(tmp_path, npz_content(PARSED, "cross_view"), "--protocol", "cross_view")
     printed = capsys.readouterr().out
@@ -188,7 +202,7 @@ def test_a_damaged_file_is_refused(tmp_path, capsys, content):
     ("arguments", "fault"),
     [
         (["--protocol", "cross_setup"], "--protocol cross_setup: ntu60 has cross_view, cross_subj"),
-        ([], "the following arguments are required: --protocol"),
+        ([], "--protocol: is missing; which split it holds"),
     ],
 )
 def test_the_protocol_must_be_one_of_the_data_set(tmp_path, capsys, arguments, fault):

@@ -13,6 +13,7 @@ from tests.oracles.prepare import normalise_plain, read_plain
 from tests.raw_ntu import GOLDENS, all_names, awkward_frames, extract_golden_files, skeleton_text
 from tools.prepare.formats.ntu import (
     ClipName,
+    Options,
     choose_bodies,
     collect,
     official_missing_list,
@@ -182,7 +183,8 @@ def test_recordings_are_dealt_out_by_name_alone(tmp_path):
         (tmp_path / f"{name}.skeleton").touch()
     (tmp_path / "README.txt").touch()
     (tmp_path / "S1.skeleton").touch()
-    found = collect(tmp_path, NTU60, missing={"S003C001P001R001A001"})
+    (tmp_path / "missing.txt").write_text("S003C001P001R001A001\n")
+    found = collect(Options(raw=tmp_path, missing=tmp_path / "missing.txt"))
     assert [one.name for one in found.recordings] == [
         f"{NAME}.skeleton",
         "S003C001P001R001A002.skeleton",

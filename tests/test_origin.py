@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from dataset import origin
-from dataset.arrays import load_arrays, save_arrays
+from dataset.arrays import load_arrays
 from tests.oracles.prepare import normalise_plain
 from tests.other_formats import draw_recordings, frame50_clip, npz_content
+from tests.tiny import save_arrays
 
 PARSED = draw_recordings()
 

@@ -93,9 +93,11 @@ def test_clips_are_the_recordings_the_video_was_made_of(tmp_path, dataset, rows,
             assert found[name][1:] == (clip.shape[1], label, part)
 
 
-@pytest.mark.parametrize(("cut", "first"), [("head", 0), ("centre", 25)])
-def test_long_clips_are_cut_and_counted(raw, capsys, cut, first):
-    body = upright_body(np.random.default_rng(9), 350)
+@pytest.mark.parametrize(
+    ("cut", "frames", "first"), [("head", 350, 0), ("centre", 350, 25), ("centre", 351, 25)]
+)
+def test_long_clips_are_cut_and_counted(raw, capsys, cut, frames, first):
+    body = upright_body(np.random.default_rng(9), frames)
     clip = np.stack([body, np.zeros_like(body)], axis=-1).transpose(2, 0, 1, 3)
     text, ((start, end),) = video_text({"long": clip.astype(np.float32)})
     (raw / "skeleton" / "0002-L.txt").write_text(text)

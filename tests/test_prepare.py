@@ -7,9 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,9 +15,10 @@ import numpy as np
 import pytest
 
 from dataset.arrays import SplitWriter, load_arrays
-from dataset.protocols import NTU60, PARTS
+from dataset.protocols import DATASETS, NTU60, PARTS
 from tests.oracles.prepare import prepare_clip_plain
 from tests.raw_ntu import GOLDENS, awkward_frames, extract_golden_files, skeleton_text
+from tests.waiting import HANGS, heeding_interrupts, wait_until
 from tools.prepare.__main__ import main
 from tools.prepare.formats import ntu
 
@@ -130,14 +129,34 @@ def test_the_summary_puts_the_counts_beside_the_published(raw, tmp_path, capsys)
     assert captured.out == (
         f"NTU RGB+D 60 in {tmp_path / 'data'}:\n"
         "  NTU-RGB-D-60-AGCN/xview: train 6, val 5; published: train 37,646, val 18,932\n"
-        "warning: cross_view does not have the published number of clips\n"
         "  NTU-RGB-D-60-AGCN/xsub: train 7, val 4; published: train 40,091, val 16,487\n"
-        "warning: cross_subject does not have the published number of clips\n"
+        "  not the published clips: a part of NTU RGB+D 60, or other recordings like it\n"
         "  1 recording left out: on the list of missing skeletons\n"
         "  1 recording ignored: not part of ntu60\n"
     )
     assert "11/11" in captured.err
     assert "clip/s" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("dataset", "listed"),
+    [
+        ("ntu60", {"S001C002P005R002A008"}),
+        ("ntu120", {"S001C002P005R002A008", "S019C001P046R001A075", "S032C003P067R002A076"}),
+    ],
+)
+def test_recordings_on_the_official_list_of_the_data_set_are_left_out(
+    tmp_path, capsys, dataset, listed
+):
+    kept = {"S001C001P001R001A001", "S002C002P003R001A002", "S001C003P001R001A003"}
+    for name in listed | kept:
+        (tmp_path / f"{name}.skeleton").write_text(skeleton_text([[np.eye(25, 3)]] * 3))
+    out = tmp_path / "data"
+    main(["ntu", "--raw", str(tmp_path), "--out", str(out), "-j", "1", "--dataset", dataset])
+    assert f"{len(listed)} recording" in capsys.readouterr().out
+    for folder in DATASETS[dataset].folders.values():
+        names = {name for part in PARTS for name in load_arrays(out / folder, part).names}
+        assert names == {f"{name}.skeleton" for name in kept}
 
 
 def test_rotation_about_z_can_be_left_out(raw, prepared, tmp_path):
@@ -281,13 +300,13 @@ def test_raw_folders_without_a_data_set_are_refused(tmp_path, capsys, names, fau
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        (["ntu"], "the following arguments are required: --raw"),
+        (["ntu"], "--raw: is missing; folder of the raw recordings"),
         (["ntu", "--raw", "nowhere"], "--raw nowhere: no such folder"),
-        (["ntu", "--raw", ".", "--dataset", "ntu61"], "invalid choice: 'ntu61'"),
-        (["ntu", "--raw", ".", "-j", "0"], "0 is not a number of processes, 1 or more"),
+        (["ntu", "--raw", ".", "--dataset", "ntu61"], "--dataset ntu61: known are ntu60, ntu120"),
+        (["ntu", "--raw", ".", "-j", "0"], "--workers 0: needs a whole number, 1 or more"),
         (["ntu", "--raw", ".", "--missing", "nowhere.txt"], "nowhere.txt"),
-        (["ntu", "--raw", ".", "--skip"], "unrecognized arguments: --skip"),
-        (["pku"], "format pku: choose from ntu, utd-mhad, "),
+        (["ntu", "--raw", ".", "--skip"], "--skip: no such option, did you mean --skip-bad?"),
+        (["pku"], "format pku: no such format, did you mean pku-mmd?; known are ntu, utd-mhad, "),
     ],
 )
 def test_wrong_options_are_one_line(capsys, arguments, fault):
@@ -432,19 +451,19 @@ def test_a_stopped_command_can_be_run_again(prepared, stuck, tmp_path, capsys, s
     path, content = stuck
     arguments = ["ntu", "--raw", str(path.parent), "--out", str(tmp_path / "data")]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tools.prepare", *arguments, "-j", "2"],
+        heeding_interrupts([sys.executable, "-m", "tools.prepare", *arguments, "-j", "2"]),
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
     data = tmp_path / "data" / "NTU-RGB-D-60-AGCN" / "xsub" / "train_data_joint.npy.partial"
-    wait_until(lambda: data.exists() and data.stat().st_blocks > 300)
+    wait_until(lambda: data.exists() and data.stat().st_blocks > 300, process)
     if sent == signal.SIGINT:
         os.killpg(process.pid, sent)  # as a terminal does: to the workers too
     else:
         process.send_signal(sent)
-    assert process.wait(60) == (-sent if sent == signal.SIGKILL else 130)
+    assert process.wait(HANGS) == (-sent if sent == signal.SIGKILL else 130)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # a worker that waits for the recording
     assert "Traceback" not in process.communicate()[1]
@@ -453,10 +472,3 @@ def test_a_stopped_command_can_be_run_again(prepared, stuck, tmp_path, capsys, s
     main([*arguments, "-j", "1"])
     assert capsys.readouterr().out.startswith("going on after an interruption: ")
     assert files(tmp_path / "data") == files(prepared)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,10 @@ import torch
 
 import pretraining
 from dataset.batches import PretrainingBatches
+from moco import ContrastConfig, encoder_config
 from moco.published import from_published
 from tests.tiny import write_dataset
+from tests.waiting import HANGS
 from tools import checkpoint
 from tools.checkpoint import read
 from tools.training import trainer
@@ -142,7 +143,7 @@ def test_a_real_process_answers_a_real_signal(data, tmp_path):
         if line.startswith("epoch"):
             break
     process.send_signal(signal.SIGTERM)
-    rest, _ = process.communicate(timeout=60)
+    rest, _ = process.communicate(timeout=HANGS)
     assert process.returncode == 128 + signal.SIGTERM
     assert "stopped by SIGTERM" in rest
     assert read(tmp_path / LAST)["progress"]["step"] == rows(tmp_path)[-1]["step"]
@@ -159,10 +160,8 @@ def test_rows_beyond_the_resumed_step_are_dropped(data, whole, tmp_path):
 
 
 def test_resuming_from_a_published_checkpoint_goes_on_from_its_state(data, whole, tmp_path, capsys):
-    payload = read(whole / "checkpoint_0002.pth.tar")
-    published = {name: payload[name] for name in ("epoch", "state_dict", "optimizer")}
     path = tmp_path / "checkpoint_0002.pth.tar"
-    torch.save(published, path)
+    as_published(whole / path.name, path)
     pretraining.main(
         arguments(data, tmp_path, "--epochs", "4", "--hico-m", "0.9999999", "--resume", str(path))
     )
@@ -170,7 +169,7 @@ def test_resuming_from_a_published_checkpoint_goes_on_from_its_state(data, whole
     assert [row["step"] for row in rows(tmp_path)] == [10, 11, 12]
     end = read(tmp_path / LAST)["state_dict"]
     key = "encoder_k.clip_proj.0.weight"  # so slow a momentum leaves the loaded key network alone
-    torch.testing.assert_close(end[key], published["state_dict"][key], atol=1e-6, rtol=0)
+    torch.testing.assert_close(end[key], read(path)["state_dict"][key], atol=1e-6, rtol=0)
 
 
 def test_the_published_layout_comes_back_whole(whole):
@@ -258,7 +257,7 @@ def test_a_truncated_checkpoint_is_refused(data, whole, tmp_path, capsys):
         (("--hico-t", "0.5"), "was trained with temperature 0.2, not 0.5"),
         (("--encoder", "GRU"), "was trained with kind Transformer, not GRU"),
         (("--skeleton-representation", "bone"), "was trained with stream joint, not bone"),
-        (("--hico-k", "32"), "_queue is"),
+        (("--hico-k", "32"), "was trained with queue_size 16, not 32"),
     ],
 )
 def test_resuming_another_run_is_refused(data, whole, tmp_path, capsys, option, message):
@@ -266,21 +265,95 @@ def test_resuming_another_run_is_refused(data, whole, tmp_path, capsys, option, 
     assert message in fails(capsys, argv)
 
 
+def as_published(path, target):
+    """Leave of a checkpoint what the published code writes."""
+    payload = read(path)
+    torch.save({name: payload[name] for name in ("epoch", "state_dict", "optimizer")}, target)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--hico-k", "32"), "queues.clip.keys is (64, 4), expected (128, 4)"),
+        (("--granularity", "2"), "query.heads.instance.0.weight is (8, 64), expected (8, 32)"),
+        (("--encoder", "GRU"), "missing key.encoder.space.sequence.rnn.bias_hh_l0"),
+    ],
+)
+def test_resuming_a_published_run_of_other_sizes_is_refused(
+    data, whole, tmp_path, capsys, option, message
+):
+    as_published(whole / LAST, tmp_path / "published.pth.tar")
+    argv = arguments(data, tmp_path, "--resume", str(tmp_path / "published.pth.tar"), *option)
+    error = fails(capsys, argv)
+    assert message in error
+    assert "give the encoder and queue options it was trained with" in error
+
+
+def as_before_methods(payload):
+    """A payload as it was written before checkpoints named their method and layout."""
+    for name in ("method", "layout", "versions"):
+        del payload[name]
+    payload["config"] = {"num_heads": 4, "dropout": 0.1} | payload["config"]
+    contrast = payload["contrast"]
+    payload["contrast"] = {n: contrast[n] for n in ("momentum", "temperature", "queue_wrap")}
+    del payload["data"]["augmentation"]
+    return payload
+
+
+@pytest.mark.parametrize("kind", ["GRU", "Transformer"])
+def test_a_checkpoint_of_before_methods_loads_and_resumes(data, tmp_path, capsys, kind):
+    own = ("--encoder", kind, "--queue-wrap", "full", "--save-freq", "1", "--seed", "3")
+    pretraining.main(arguments(data, tmp_path / "whole", "--epochs", "3", *own))
+    first = read(tmp_path / "whole" / "checkpoint_0000.pth.tar")
+    old = tmp_path / "old" / "checkpoint_0000.pth.tar"
+    checkpoint.save_whole(as_before_methods(first), old)
+    loaded, _ = checkpoint.load_encoder(str(old), report=lambda text: None)
+    assert loaded.config == encoder_config(kind, hidden_size=8)
+    assert loaded.contrast == ContrastConfig(4, 16, queue_wrap="full")
+    again = arguments(data, tmp_path / "old", "--epochs", "3", *own, "--resume", str(old))
+    for other in (("--hico-m", "0.9"), ("--hico-k", "32"), ("--num-layers", "2")):
+        fails(capsys, [*again, *other])
+    pretraining.main(again)
+    assert losses(tmp_path / "old") == losses(tmp_path / "whole")[3:]
+    ours, theirs = (read(tmp_path / run / LAST) for run in ("old", "whole"))
+    for name, tensor in theirs["state_dict"].items():
+        assert torch.equal(ours["state_dict"][name], tensor), name
+
+
 def test_too_few_clips_are_refused(data, tmp_path, capsys):
     argv = [*arguments(data, tmp_path), "--batch-size", "16"]
     assert "14 clips do not fill one batch" in fails(capsys, argv)
 
 
-def test_checkpoint_last_waits_where_writing_is_slow(data, tmp_path, monkeypatch):
-    written = []
+@pytest.mark.parametrize(
+    ("writing", "epochs_with_it"),
+    [(0.0, [1, 2, 3, 4, 5, 6]), (0.15, [1, 6]), (0.05, [1, 4, 6])],  # each epoch takes a second
+)
+def test_checkpoint_last_takes_a_small_share_of_the_time(
+    writing, epochs_with_it, data, tmp_path, monkeypatch
+):
+    now, written = [0.0], []
+    start = PretrainingBatches.start_epoch
 
-    def slow(payload, path):
-        written.append(path.name)
-        time.sleep(0.2)
+    def a_second_later(batches):
+        now[0] += 1.0
+        start(batches)
 
-    monkeypatch.setattr(checkpoint, "save_whole", slow)
+    def save(payload, path):
+        now[0] += writing
+        if path.name == LAST:
+            written.append(payload["epoch"])
+
+    def clock():
+        now[0] += 1e-6  # no two looks at it are the same
+        return now[0]
+
+    monkeypatch.setattr(trainer, "clock", clock)
+    monkeypatch.setattr(trainer, "WRITING_SHARE", 0.02)
+    monkeypatch.setattr(PretrainingBatches, "start_epoch", a_second_later)
+    monkeypatch.setattr(checkpoint, "save_whole", save)
     pretraining.main(arguments(data, tmp_path, "--epochs", "6", "--save-freq", "100"))
-    assert written.count(LAST) == 2  # the first epoch and the end of the run
+    assert written == epochs_with_it
 
 
 def test_bf16_follows_float32_and_says_so_in_no_loss(data, whole, tmp_path):

@@ -1,27 +1,23 @@
 """The linear probe: the published trajectory, exact resume, and what it refuses."""
 
+import dataclasses
 import json
 import math
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from options.classification import ClassifierOptions, usual
 from tools.checkpoint import save_whole
-from tools.evaluation import probe as probe_module
-from tools.evaluation.probe import (
-    EpochScore,
-    LinearProbe,
-    ProbeFiles,
-    ProbeSettings,
-    probe_folder,
-    train_probe,
-)
+from tools.evaluation import classifier
+from tools.evaluation.classifier import ClassifierFiles, EpochScore
+from tools.evaluation.probe import LinearProbe, train_probe
 
 GOLDEN = Path(__file__).parent / "goldens" / "linear_probe.npz"
-SHORT = ProbeSettings(epochs=6, batch_size=16, lr=0.5, schedule=(3, 5))
+SHORT = usual(ClassifierOptions(epochs=6, batch_size=16, lr=0.5, schedule=(3, 5)))
 IDENTITY = {"encoder": "abc", "data set": "ntu60"}
 
 
@@ -47,7 +43,7 @@ def fresh(settings=SHORT, seed=1):
 
 def test_the_published_trajectory_is_reproduced(monkeypatch):
     meta = json.loads(str(np.load(GOLDEN)["meta"]))
-    settings = ProbeSettings(
+    settings = ClassifierOptions(
         epochs=meta["epochs"],
         batch_size=meta["batch"],
         lr=meta["lr"],
@@ -95,14 +91,17 @@ def test_every_clip_is_seen_once_an_epoch_in_a_new_order_with_the_last_partial_b
 
 
 def test_weights_start_normal_with_deviation_a_hundredth_and_bias_at_zero():
-    probe = LinearProbe(4096, 60, ProbeSettings(), seeded())
+    probe = LinearProbe(4096, 60, usual(ClassifierOptions()), seeded())
     assert probe.fc.weight.std().item() == pytest.approx(0.01, rel=0.01)
     assert abs(probe.fc.weight.mean().item()) < 1e-4
     assert (probe.fc.bias == 0).all()
 
 
 def test_the_defaults_are_the_published_run():
-    assert ProbeSettings() == ProbeSettings(80, 0, 1024, 2.0, (50, 70), 0.9, 0.0)
+    made = usual(ClassifierOptions())
+    assert (made.epochs, made.start_epoch, made.batch_size) == (80, 0, 1024)
+    assert (made.lr, made.schedule, made.cos) == (2.0, (50, 70), False)
+    assert (made.momentum, made.weight_decay, made.crop) == (0.9, 0.0, "centre")
 
 
 def test_the_rate_falls_to_a_tenth_at_each_epoch_of_the_schedule():
@@ -138,7 +137,7 @@ def test_of_two_best_epochs_the_first_counts_and_top5_does_not():
 
 
 def test_a_fresh_probe_may_start_at_a_later_epoch():
-    later = ProbeSettings(epochs=6, start_epoch=4, batch_size=16, lr=0.5, schedule=(3, 5))
+    later = dataclasses.replace(SHORT, start_epoch=4)
     probe = fresh(later)
     rates = []
     train_probe(probe, *data(), lambda _: rates.append(probe.optimizer.param_groups[0]["lr"]))
@@ -150,7 +149,7 @@ def test_the_best_state_holds_the_weights_of_the_best_epoch_not_of_the_last():
     train, labels, test, test_labels = data()
     probe = train_probe(fresh(), train, labels, test, test_labels)
     assert probe.best.epoch < probe.last.epoch  # or the test shows nothing
-    upto = ProbeSettings(epochs=probe.best.epoch + 1, batch_size=16, lr=0.5, schedule=(3, 5))
+    upto = dataclasses.replace(SHORT, epochs=probe.best.epoch + 1)
     shorter = train_probe(fresh(upto), train, labels, test, test_labels)
     state = probe.best_state()["state_dict"]
     assert torch.equal(state["fc.weight"], shorter.fc.weight)
@@ -178,7 +177,7 @@ def test_a_resumed_probe_ends_as_the_uninterrupted_one_to_the_last_bit(stop, tmp
     first = fresh()
     for _ in range(stop):
         first.run_epoch(*data())
-    files = ProbeFiles(tmp_path, "joint", IDENTITY)
+    files = ClassifierFiles(tmp_path, "joint", IDENTITY)
     files.save(first)
     second = fresh(seed=9)  # nothing of the seed may remain
     files.resume(second, files.last)
@@ -194,7 +193,7 @@ def test_a_resumed_probe_ends_as_the_uninterrupted_one_to_the_last_bit(stop, tmp
 
 def test_resuming_from_the_best_classifier_goes_on_behind_its_epoch(tmp_path):
     whole = train_probe(fresh(), *data())
-    files = ProbeFiles(tmp_path, "joint", IDENTITY)
+    files = ClassifierFiles(tmp_path, "joint", IDENTITY)
     files.save(whole)
     second = fresh(seed=9)
     files.resume(second, files.best)
@@ -205,7 +204,7 @@ def test_resuming_from_the_best_classifier_goes_on_behind_its_epoch(tmp_path):
 
 def test_the_saved_files_hold_the_published_entries(tmp_path):
     probe = train_probe(fresh(), *data())
-    files = ProbeFiles(tmp_path / "new", "bone", IDENTITY)
+    files = ClassifierFiles(tmp_path / "new", "bone", IDENTITY)
     files.save(probe)
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
         "bone_model_best.pth.tar",
@@ -222,12 +221,14 @@ def test_the_saved_files_hold_the_published_entries(tmp_path):
 
 
 def test_saving_between_epochs_waits_but_saving_at_the_end_does_not(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(classifier, "time", SimpleNamespace(monotonic=lambda: now[0]))
     probe = train_probe(fresh(), *data())
-    files = ProbeFiles(tmp_path, "joint", IDENTITY)
+    files = ClassifierFiles(tmp_path, "joint", IDENTITY)
+    now[0] = classifier.SECONDS_BETWEEN_SAVES - 1
     files.save(probe, now=False)
     assert not files.last.exists()
-    later = time.monotonic() + probe_module.SECONDS_BETWEEN_SAVES + 1
-    monkeypatch.setattr(probe_module.time, "monotonic", lambda: later)
+    now[0] = classifier.SECONDS_BETWEEN_SAVES + 1
     files.save(probe, now=False)
     assert files.last.exists()
 
@@ -236,9 +237,9 @@ def test_more_epochs_may_be_asked_of_a_finished_probe_but_not_none(tmp_path):
     probe = train_probe(fresh(), *data())
     with pytest.raises(ValueError, match="--epochs 6: the classifier has had 6; ask for more"):
         train_probe(probe, *data())
-    files = ProbeFiles(tmp_path, "joint", IDENTITY)
+    files = ClassifierFiles(tmp_path, "joint", IDENTITY)
     files.save(probe)
-    longer = fresh(ProbeSettings(epochs=8, batch_size=16, lr=0.5, schedule=(3, 5)))
+    longer = fresh(dataclasses.replace(SHORT, epochs=8))
     files.resume(longer, files.last)
     assert train_probe(longer, *data()).last.epoch == 7
 
@@ -246,21 +247,21 @@ def test_more_epochs_may_be_asked_of_a_finished_probe_but_not_none(tmp_path):
 @pytest.mark.parametrize("name", list(IDENTITY))
 def test_a_classifier_of_another_encoder_or_data_set_is_refused(name, tmp_path):
     probe = train_probe(fresh(), *data())
-    ProbeFiles(tmp_path, "joint", IDENTITY | {name: "other"}).save(probe)
-    files = ProbeFiles(tmp_path, "joint", IDENTITY)
+    ClassifierFiles(tmp_path, "joint", IDENTITY | {name: "other"}).save(probe)
+    files = ClassifierFiles(tmp_path, "joint", IDENTITY)
     said = f"belongs to {name} other, not {IDENTITY[name]}; leave --resume out to start anew"
     with pytest.raises(ValueError, match=said):
         files.resume(fresh(), files.last)
 
 
 def test_a_missing_classifier_is_refused(tmp_path):
-    files = ProbeFiles(tmp_path, "joint", IDENTITY)
+    files = ClassifierFiles(tmp_path, "joint", IDENTITY)
     with pytest.raises(FileNotFoundError, match="no classifier at .*joint_model_last.pth.tar"):
         files.resume(fresh(), files.last)
 
 
 def test_a_damaged_classifier_is_refused(tmp_path):
-    files = ProbeFiles(tmp_path, "joint", IDENTITY)
+    files = ClassifierFiles(tmp_path, "joint", IDENTITY)
     files.save(train_probe(fresh(), *data()))
     files.last.write_bytes(files.last.read_bytes()[:500])
     with pytest.raises(ValueError, match="joint_model_last.pth.tar is not a readable checkpoint"):
@@ -270,12 +271,12 @@ def test_a_damaged_classifier_is_refused(tmp_path):
 def test_a_checkpoint_that_is_no_classifier_is_refused(tmp_path):
     save_whole({"epoch": 1, "state_dict": {"x": torch.zeros(1)}}, tmp_path / "a")
     with pytest.raises(ValueError, match="a is not a classifier of action_classification.py"):
-        ProbeFiles(tmp_path, "joint", IDENTITY).resume(fresh(), tmp_path / "a")
+        ClassifierFiles(tmp_path, "joint", IDENTITY).resume(fresh(), tmp_path / "a")
 
 
 @pytest.mark.parametrize("entry", ["state_dict", "optimizer", "history", "generator"])
 def test_a_classifier_with_an_entry_of_another_kind_is_refused(entry, tmp_path):
-    files = ProbeFiles(tmp_path, "joint", IDENTITY)
+    files = ClassifierFiles(tmp_path, "joint", IDENTITY)
     files.save(train_probe(fresh(), *data()))
     payload = torch.load(files.last)
     save_whole(payload | {entry: {"fc.weight": torch.zeros(2, 3)}}, files.last)
@@ -284,7 +285,7 @@ def test_a_classifier_with_an_entry_of_another_kind_is_refused(entry, tmp_path):
 
 
 def test_a_diverged_training_stops_with_the_epoch_and_the_next_step():
-    settings = ProbeSettings(epochs=6, batch_size=16, lr=1e38, schedule=())
+    settings = dataclasses.replace(SHORT, lr=1e38, schedule=())
     with pytest.raises(
         FloatingPointError, match=r"loss is (nan|inf) in epoch \d+; choose --lr below"
     ):
@@ -307,15 +308,10 @@ def test_a_label_that_the_data_set_does_not_have_is_refused(part):
         train_probe(fresh(), *parts)
 
 
-def test_a_classifier_never_goes_to_the_working_folder_by_itself():
-    assert probe_folder("random") == Path("checkpoints/random")
-    assert probe_folder("some/where/checkpoint_0450.pth.tar") == Path("some/where")
-
-
 def test_a_read_only_folder_is_found_before_the_training(tmp_path, monkeypatch):
-    monkeypatch.setattr(probe_module.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(classifier.os, "access", lambda path, mode: False)
     with pytest.raises(PermissionError, match="is read-only.*; copy the checkpoint to a folder"):
-        ProbeFiles(tmp_path, "joint", IDENTITY)
+        ClassifierFiles(tmp_path, "joint", IDENTITY)
 
 
 def test_no_batch_waits_for_the_host(monkeypatch):
@@ -331,6 +327,27 @@ def test_no_batch_waits_for_the_host(monkeypatch):
     counts = []
     for batch_size in (70, 7):
         waits.clear()
-        fresh(ProbeSettings(epochs=6, batch_size=batch_size, lr=0.1)).run_epoch(*data())
+        fresh(dataclasses.replace(SHORT, batch_size=batch_size, lr=0.1)).run_epoch(*data())
         counts.append(len(waits))
     assert counts[0] == counts[1] <= 4
+
+
+def test_a_file_of_before_the_classifiers_shared_their_code_resumes(tmp_path):
+    """Layout of version 1: written here by hand, as LinearProbe.last_state then wrote it."""
+    whole = train_probe(fresh(), *data())
+    first = fresh()
+    for _ in range(2):
+        first.run_epoch(*data())
+    now = {
+        "epoch": 2,
+        "state_dict": {f"fc.{name}": value for name, value in first.fc.state_dict().items()},
+        "optimizer": first.optimizer.state_dict(),
+        "best_acc1": first.best.top1,
+        "history": [tuple(score) for score in first.history],
+        "generator": first.generator.get_state(),
+    }
+    save_whole(now | {"best": now, "identity": IDENTITY}, tmp_path / "last")
+    second = fresh(seed=9)
+    ClassifierFiles(tmp_path, "joint", IDENTITY).resume(second, tmp_path / "last")
+    assert train_probe(second, *data()).history == whole.history
+    assert torch.equal(second.fc.weight, whole.fc.weight)

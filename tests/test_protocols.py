@@ -1,15 +1,17 @@
 """The published splits: folders, rules and errors."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from dataset.protocols import DATASETS, STREAMS, split_folder
+from dataset.protocols import DATASETS, NTU120, STREAMS, load_datasets, split_folder
+from options import pretraining
 
 
 def test_folders_are_the_published_ones():
     found = {
-        str(split_folder(Path("data"), dataset.name, protocol))
+        str(split_folder(Path("data"), dataset, protocol))
         for dataset in DATASETS.values()
         for protocol in dataset.folders
     }
@@ -43,12 +45,7 @@ def test_classes_are_the_published_ones():
 def test_a_protocol_of_another_data_set_is_refused_naming_what_would_work():
     message = "^--protocol cross_view: ntu120 has cross_subject, cross_setup$"
     with pytest.raises(ValueError, match=message):
-        split_folder(Path("data"), "ntu120", "cross_view")
-
-
-def test_an_unknown_data_set_is_refused_naming_the_known():
-    with pytest.raises(ValueError, match="^data set ntu61 is not known; known are ntu60, ntu120"):
-        split_folder(Path("data"), "ntu61", "cross_view")
+        split_folder(Path("data"), NTU120, "cross_view")
 
 
 def test_rules_train_on_the_published_subjects_cameras_and_setups():
@@ -79,3 +76,97 @@ def test_every_data_set_has_a_source_and_a_note_on_its_licence():
 def test_every_rule_belongs_to_a_protocol_and_every_protocol_of_raw_data_has_one():
     for dataset in DATASETS.values():
         assert not dataset.rules or dataset.rules.keys() == dataset.folders.keys()
+
+
+LAB = {
+    "name": "lab",
+    "classes": ["wave", "point"],
+    "pattern": r"(?P<person>[a-z]+)/(?P<class>[a-z]+)",
+    "protocols": {"cross_subject": {"by": "person", "train": ["anna"]}},
+}
+
+
+def describe(data_path, folder, **changes):
+    """Put the description of a data set of one's own in its folder."""
+    path = data_path / folder / "dataset.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(LAB | {"name": folder} | changes))
+    return path
+
+
+def choose(data_path, *given):
+    usual = ["--protocol", "xsub", "--data-path", str(data_path)]
+    return pretraining.parser().read([*usual, *given])
+
+
+def test_ones_own_data_sets_stand_beside_the_published_ones_in_their_data_path_only(tmp_path):
+    describe(tmp_path, "lab", title="Our lab")
+    found = load_datasets(tmp_path)
+    assert found.keys() == DATASETS.keys() | {"lab"}
+    assert (found["lab"].title, found["lab"].classes) == ("Our lab", 2)
+    assert "lab" not in DATASETS
+    assert "lab" not in load_datasets(tmp_path / "lab")
+    options = choose(tmp_path, "--pre-dataset", "LAB")
+    assert (options.data.dataset, options.data.known) == ("lab", found["lab"])
+    assert options.data.folder == tmp_path / "lab" / "cross_subject"
+
+
+def test_a_broken_description_hinders_only_its_own_data_set(tmp_path):
+    describe(tmp_path, "lab")
+    broken = describe(tmp_path, "other", classes=[])
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "dataset.json").write_bytes(b"\xff{")
+    assert load_datasets(tmp_path).keys() == DATASETS.keys() | {"lab"}
+    for name in ("lab", "ntu60"):
+        assert choose(tmp_path, "--pre-dataset", name).data.dataset == name
+    for name in ("other", "Other"):
+        with pytest.raises(ValueError, match=f"^{broken}: classes is not a list"):
+            choose(tmp_path, "--pre-dataset", name)
+    with pytest.raises(ValueError, match="odd/dataset.json: it is not JSON"):
+        choose(tmp_path, "--pre-dataset", "odd")
+    with pytest.raises(ValueError, match="--pre-dataset none: known are ntu60, .*, lab$"):
+        choose(tmp_path, "--pre-dataset", "none")
+
+
+def test_a_description_in_a_folder_of_another_name_is_refused(tmp_path):
+    path = describe(tmp_path, "lab", name="lab2")
+    assert load_datasets(tmp_path).keys() == DATASETS.keys()
+    with pytest.raises(ValueError, match=f"^{path}: it describes lab2, but lies in lab$"):
+        load_datasets(tmp_path, "lab")
+
+
+@pytest.mark.parametrize("name", ["NTU120", "Pku_Mmd_Part1", "pku_part1_frame50", "NTU60_FRAME50"])
+def test_no_description_takes_the_name_or_the_folder_of_a_published_data_set(tmp_path, name):
+    path = describe(tmp_path, name)
+    assert load_datasets(tmp_path).keys() == DATASETS.keys()
+    if name.lower() not in DATASETS:
+        with pytest.raises(ValueError, match=f"^{path}: name {name} is taken; choose another$"):
+            load_datasets(tmp_path, name)
+    else:
+        assert choose(tmp_path, "--pre-dataset", name).data.known is DATASETS[name.lower()]
+
+
+def test_of_two_names_that_differ_in_case_only_the_exact_one_is_read(tmp_path):
+    describe(tmp_path, "lab")
+    describe(tmp_path, "Lab", protocols=LAB["protocols"] | {"Xsub": {"by": "person", "train": []}})
+    for name in ("lab", "Lab"):
+        assert choose(tmp_path, "--pre-dataset", name).data.dataset == name
+    with pytest.raises(ValueError, match="--pre-dataset LAB: known are .*, Lab, lab$"):
+        choose(tmp_path, "--pre-dataset", "LAB")
+    (tmp_path / "lab" / "dataset.json").write_text("{}")
+    assert choose(tmp_path, "--pre-dataset", "Lab").data.dataset == "Lab"
+    assert choose(tmp_path, "--pre-dataset", "LAB").data.dataset == "Lab"
+    with pytest.raises(ValueError, match="lab/dataset.json: name is missing"):
+        choose(tmp_path, "--pre-dataset", "lab")
+
+
+def test_a_protocol_of_ones_own_goes_before_another_word_of_a_published_one(tmp_path):
+    describe(tmp_path, "lab", protocols=LAB["protocols"] | {"Xsub": {"by": "person", "train": []}})
+    assert choose(tmp_path, "--pre-dataset", "lab").data.protocol == "Xsub"
+
+
+@pytest.mark.parametrize("rule", [{"by": ["person"], "train": []}, {"by": 3, "train": []}])
+def test_a_rule_of_another_kind_is_a_fault_and_no_crash(tmp_path, rule):
+    describe(tmp_path, "lab", protocols={"cross_subject": rule})
+    with pytest.raises(ValueError, match="protocol cross_subject goes by .*; the pattern has"):
+        load_datasets(tmp_path, "lab")

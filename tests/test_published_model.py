@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from moco import EncoderConfig, HiCo, Views
+from moco import ContrastConfig, HiCo, Views, encoder_config
 from moco.heads import LEVELS, Levels
 from moco.loss import compare
 from moco.published import from_published, optimizer_parameters, published_names, to_published
@@ -62,15 +62,15 @@ def test_kind_sizes_granularity_and_layers_are_read_off_the_state(golden):
     assert config.hidden_size == args["hidden_size"]
     assert config.num_layers == args["num_layer"]
     assert config.granularity == args["granularity"]
-    assert golden.model.queue_size == golden.meta["queue_size"]
-    assert golden.model.projection_size == golden.meta["dim"]
+    assert golden.model.contrast.queue_size == golden.meta["queue_size"]
+    assert golden.model.contrast.projection_size == golden.meta["dim"]
 
 
 def test_features_agree(golden):
-    features = golden.model.encode(golden.views("query"))
+    features = golden.model.encoder(golden.views("query"))
     golden.close(features.clip, "eval/clip_features")
     golden.close(features.part, "eval/part_features")
-    golden.close(golden.model.features(golden.views("query")), "eval/instance_features")
+    golden.close(golden.model.encoder(golden.views("query")).instance, "eval/instance_features")
 
 
 def test_projections_agree_up_to_their_length(golden):
@@ -88,7 +88,7 @@ def test_first_logits_and_gradients_agree(golden):
     model.update_momentum()
     query, key = golden.views("query"), golden.views("key")
     queues = Levels(*(model.queues[level].keys for level in LEVELS))
-    logits = compare(model.query(query), model.key(key), queues, model.temperature)
+    logits = compare(model.query(query), model.key(key), queues, model.contrast.temperature)
     for level in LEVELS:
         golden.close(torch.cat(getattr(logits, level), dim=1), f"step0/logits_{level}")
     losses, _ = model(query, key)
@@ -146,7 +146,7 @@ def test_ten_steps_end_where_the_published_code_ends(golden, enqueue_first):
 @pytest.mark.parametrize("kind", ["GRU", "LSTM", "Transformer"])
 def test_full_size_state_has_the_published_names_shapes_and_order(kind):
     with torch.device("meta"):
-        model = HiCo(EncoderConfig(kind=kind))
+        model = HiCo(encoder_config(kind=kind))
     state = to_published(model)
     shapes = {name: list(tensor.shape) for name, tensor in state.items()}
     assert shapes == SIZES[kind]["state_dict"]
@@ -161,15 +161,15 @@ def test_full_size_state_has_the_published_names_shapes_and_order(kind):
 @pytest.mark.parametrize("kind", ["GRU", "LSTM", "Transformer"])
 def test_published_state_comes_back_to_the_last_bit(kind):
     torch.manual_seed(0)
-    config = EncoderConfig(kind=kind, hidden_size=16, num_layers=2, granularity=3)
-    state = to_published(HiCo(config, projection_size=8, queue_size=32))
+    config = encoder_config(kind=kind, hidden_size=16, num_layers=2, granularity=3)
+    state = to_published(HiCo(config, ContrastConfig(projection_size=8, queue_size=32)))
     again = to_published(from_published(state))
     assert list(again) == list(state)
     assert all(torch.equal(again[name], state[name]) for name in state)
 
 
 def test_reading_a_state_neither_draws_nor_shares_memory():
-    model = HiCo(EncoderConfig(hidden_size=16), projection_size=8, queue_size=32)
+    model = HiCo(encoder_config(hidden_size=16), ContrastConfig(projection_size=8, queue_size=32))
     state = to_published(model)
     torch.manual_seed(3)
     before = torch.get_rng_state()
@@ -183,7 +183,10 @@ def test_reading_a_state_neither_draws_nor_shares_memory():
 
 def _small_state():
     torch.manual_seed(0)
-    model = HiCo(EncoderConfig(hidden_size=16, granularity=2), projection_size=8, queue_size=32)
+    model = HiCo(
+        encoder_config(hidden_size=16, granularity=2),
+        ContrastConfig(projection_size=8, queue_size=32),
+    )
     return to_published(model)
 
 

@@ -4,16 +4,17 @@ import pytest
 import torch
 from torch import nn
 
-from moco import EncoderConfig
-from moco.encoders.recurrent import RecurrentEncoder, pack, unpack
+from moco import encoder_config
+from moco.encoders.recurrent import RecurrentEncoder
 from moco.kernels.gru import GRUWeights, gru_layer
+from moco.kernels.recurrent import maxima_together, pack, unpack
 
 NEAR = {"rtol": 1e-5, "atol": 1e-6}
 
 
 def recurrent(kind, layers=1):
     torch.manual_seed(0)
-    return RecurrentEncoder(EncoderConfig(kind=kind, hidden_size=12, num_layers=layers))
+    return RecurrentEncoder(encoder_config(kind=kind, hidden_size=12, num_layers=layers))
 
 
 def levels_of(*lengths, size=12):
@@ -63,7 +64,7 @@ def test_each_level_gets_the_maximum_of_pytorchs_layers(kind, layers):
 @pytest.mark.parametrize("kind", ["GRU", "LSTM"])
 def test_levels_together_and_levels_apart_encode_the_same(kind):
     encoder, levels = recurrent(kind), levels_of(9, 4, 2, 1)
-    together, apart = torch.stack(encoder._together(levels), dim=1), encoder(levels)
+    together, apart = torch.stack(maxima_together(encoder.rnn, levels), dim=1), encoder(levels)
     torch.testing.assert_close(together, apart, **NEAR)
     inputs = [*levels, *encoder.parameters()]
     for one, other in zip(gradients(together, *inputs), gradients(apart, *inputs), strict=True):
@@ -96,3 +97,16 @@ def test_under_autocast_only_the_products_are_rounded():
         assert (one - other).norm() < 0.02 * other.norm()
     of_products = gradients(rounded, rnn.weight_ih_l0, rnn.weight_hh_l0_reverse)
     assert all(torch.equal(grad, grad.bfloat16().float()) for grad in of_products)
+
+
+def test_under_autocast_the_gradients_of_the_biases_are_summed_in_float32():
+    """Of what is rounded to bfloat16, so that only the sums tell it from a sum in bfloat16."""
+    torch.manual_seed(0)
+    rnn = nn.GRU(8, 6, bidirectional=True)
+    x = torch.randn(12, 3, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        states = gru_layer(x, GRUWeights.of(rnn, 0))
+    biases = {name: bias for name, bias in rnn.named_parameters() if "bias" in name}
+    for name, grad in zip(biases, gradients(states, *biases.values()), strict=True):
+        for gate, part in zip("rzn", grad.chunk(3), strict=True):
+            assert (part != part.bfloat16().float()).sum() >= 4, (name, gate)  # of six

@@ -85,7 +85,7 @@ def test_the_scores_are_scikit_learns_on_plain_features(k, run, data, tmp_path):
     out = run("--pretrained", path, "--knn-neighbours", k)
     assert scores(out) == pytest.approx(tuple(100 * score for score in expected), abs=0.006)
     assert f"KNN-{k}  top-1" in out
-    assert ("<- the published figure" in out) == (k == 1)
+    assert ("<- the metric the paper reports" in out) == (k == 1)
 
 
 def test_the_encoder_is_shown_unchanged(run, path):
@@ -120,6 +120,23 @@ def test_features_are_saved_where_asked(run, path, data):
             theirs = arrays(data, name)
             assert saved[f"{part}_labels"].tolist() == theirs.labels.tolist()
             assert saved[f"{part}_names"].tolist() == theirs.names
+
+
+@pytest.mark.parametrize("kind", ["GRU", "Transformer"])
+def test_saved_features_are_of_the_query_network(run, data, tmp_path, kind):
+    path = tmp_path / "trained" / "checkpoint_0450.pth.tar"
+    plain = write_checkpoint(path, kind)
+    run("--pretrained", path, "--save-features", "out/f.npz")
+    with np.load("out/f.npz", allow_pickle=False) as saved:
+        for part, name in (("train", "train"), ("test", "val")):
+            clips = arrays(data, name)
+            query, key = (
+                recomputed(network, clips.data, clips.num_frames, "joint")(range(len(clips.names)))
+                for network in (plain.encoder_q, plain.encoder_k)
+            )
+            features = torch.from_numpy(saved[f"{part}_features"])
+            torch.testing.assert_close(features, query, atol=1e-5, rtol=0)
+            assert (query - key).abs().mean() > 0.01  # so the other network would be seen
 
 
 def test_saved_features_appear_whole(run, path, monkeypatch, capsys):
@@ -191,7 +208,7 @@ def test_results_say_what_was_looked_up_in_what_and_each_class(run, path, data, 
     assert found["script"] == "action_retrieval.py"
     assert found["gallery"] == {"what": "train", "clips": 24}
     assert found["query"] == {"what": "val", "clips": 12}
-    assert found["settings"]["knn_neighbours"] == [1, 3]
+    assert found["settings"]["search"]["neighbours"] == [1, 3]
     assert found["pretrained"]["path"] == str(path)
     for name in ("top1_at_1", "top1_at_3", "recall_at_1", "recall_at_3", "average_precision"):
         clips = [each["clips"] for each in found["per_class"]]

@@ -1,10 +1,14 @@
 """Device, precision and seed."""
 
+import platform
+
+import numpy as np
 import pytest
 import torch
 
 from tools.runtime import (
     data_generator,
+    machine,
     pick_device,
     seed_everything,
     set_precision,
@@ -58,3 +62,14 @@ def test_weights_and_data_do_not_share_their_draws():
     assert torch.equal(
         torch.rand(3, generator=data_generator(7)), torch.rand(3, generator=data_generator(7))
     )
+
+
+def test_the_machine_names_what_the_figures_were_computed_with():
+    found = machine(torch.device("cpu"))
+    assert (found["device"], found["torch"], found["numpy"]) == (
+        "cpu",
+        torch.__version__,
+        np.__version__,
+    )
+    assert found["python"] == platform.python_version()
+    assert found["device_name"] == platform.machine()

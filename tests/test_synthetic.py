@@ -2,18 +2,23 @@
 
 import hashlib
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tools.prepare.formats.ntu import NTU60, ClipName, choose_bodies, official_missing_list, parse
+from dataset.protocols import NTU60
+from dataset.skeleton import NUM_JOINTS
+from tools.prepare.__main__ import main
+from tools.prepare.formats import synthetic
+from tools.prepare.formats.ntu import ClipName, choose_bodies, official_missing_list, parse
 from tools.prepare.formats.ntu import read_missing_list as read_missing
-from tools.prepare.synthetic import command as synthetic
 from tools.prepare.synthetic import sensor
 from tools.prepare.synthetic.actions import ACTIONS, Style
-from tools.prepare.synthetic.body import BONES, NUM_JOINTS, Build, pose, rotations, stand
+from tools.prepare.synthetic.body import BONES, Build, pose, rotations, stand
 from tools.prepare.synthetic.movement import Movement
 from tools.prepare.synthetic.performance import draw_performance, draw_performer
+from tools.prepare.synthetic.skeleton_file import text
 
 TWO_BODIES = {action for action, how in ACTIONS.items() if how.partner is not None}
 
@@ -34,7 +39,7 @@ def digests(folder) -> dict[str, str]:
 def test_a_seed_fixes_every_byte_whatever_the_number_of_processes(tmp_path):
     for name, seed, workers in (("one", 3, 1), ("two", 3, 2), ("other", 4, 1)):
         arguments = ["--seed", seed, "--performers", 1, "--clips", 1, "-j", workers]
-        synthetic.main(["--out", str(tmp_path / name), *map(str, arguments)])
+        main(["synthetic", "--out", str(tmp_path / name), *map(str, arguments)])
     one, two, other = (digests(tmp_path / name) for name in ("one", "two", "other"))
     assert one == two
     assert one.keys() == other.keys()
@@ -42,7 +47,7 @@ def test_a_seed_fixes_every_byte_whatever_the_number_of_processes(tmp_path):
 
 
 def test_files_have_the_name_and_the_layout_of_ntu(tmp_path):
-    synthetic.main(["--out", str(tmp_path), "--performers", "1", "--clips", "1", "-j", "1"])
+    main(["synthetic", "--out", str(tmp_path), "--performers", "1", "--clips", "1", "-j", "1"])
     paths = sorted(tmp_path.iterdir())
     assert len(paths) == len(ACTIONS)
     for path in paths:
@@ -65,7 +70,7 @@ def test_files_have_the_name_and_the_layout_of_ntu(tmp_path):
 
 def test_the_files_hold_what_was_simulated(simulated):
     for clip, recording in list(simulated.items())[:24]:
-        slots = parse(synthetic.text(recording).encode())
+        slots = parse(text(recording).encode())
         frames = len(recording.bodies[0])
         assert slots.shape == (4, frames, NUM_JOINTS, 3)
         for frame in range(0, frames, 7):
@@ -87,7 +92,8 @@ def test_no_name_is_on_the_list_of_missing_skeletons_and_all_belong_to_ntu60():
 
 
 def test_both_parts_of_both_protocols_get_every_action():
-    clips = synthetic.plan(synthetic.DEFAULT_PERFORMERS, synthetic.DEFAULT_CLIPS)
+    defaults = synthetic.Options(out=Path())
+    clips = synthetic.plan(defaults.performers, defaults.clips)
     for protocol in NTU60.rules:
         parts = {"train": set(), "val": set()}
         for clip in clips:
@@ -108,7 +114,7 @@ def test_actions_50_to_60_have_two_people_and_the_others_one(simulated):
 def test_both_people_of_an_action_are_the_two_bodies_that_preparation_keeps(simulated):
     for clip, recording in simulated.items():
         if clip.action in TWO_BODIES:
-            chosen = choose_bodies(parse(synthetic.text(recording).encode()))
+            chosen = choose_bodies(parse(text(recording).encode()))
             assert (chosen != 0).any(axis=(0, 1, 2)).all()
 
 
@@ -220,14 +226,14 @@ def test_a_camera_sees_who_faces_it_in_front_of_it():
 @pytest.mark.parametrize(
     ("option", "value", "says"),
     [
-        ("--performers", "41", "--performers 41: choose from 1 to 40"),
-        ("--clips", "0", "--clips 0: choose from 1 to 6"),
-        ("--seed", "-1", "--seed -1: choose 0 or more"),
+        ("--performers", "41", "--performers 41: needs a whole number, 1 to 40"),
+        ("--clips", "0", "--clips 0: needs a whole number, 1 to 6"),
+        ("--seed", "-1", "--seed -1: needs a whole number, 0 or more"),
     ],
 )
 def test_a_number_out_of_range_is_one_line(tmp_path, capsys, option, value, says):
     with pytest.raises(SystemExit) as stop:
-        synthetic.main(["--out", str(tmp_path / "new"), option, value])
+        main(["synthetic", "--out", str(tmp_path / "new"), option, value])
     assert stop.value.code == 2
     assert capsys.readouterr().err.strip() == f"error: {says}"
     assert not (tmp_path / "new").exists()
@@ -236,6 +242,6 @@ def test_a_number_out_of_range_is_one_line(tmp_path, capsys, option, value, says
 def test_a_folder_with_other_recordings_is_refused(tmp_path, capsys):
     (tmp_path / "S001C001P001R001A060.skeleton").write_text("0\n")
     with pytest.raises(SystemExit) as stop:
-        synthetic.main(["--out", str(tmp_path), "--performers", "1", "--clips", "1"])
+        main(["synthetic", "--out", str(tmp_path), "--performers", "1", "--clips", "1"])
     assert stop.value.code == 2
     assert "holds 1 other recordings" in capsys.readouterr().err

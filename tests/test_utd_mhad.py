@@ -68,7 +68,7 @@ def test_recordings_are_split_by_subject_and_normalised(raw, tmp_path, capsys):
     assert capsys.readouterr().out == (
         f"UTD-MHAD in {out}:\n"
         "  UTD-MHAD/xsub: train 4, val 4; published: train 431, val 430\n"
-        "warning: cross_subject does not have the published number of clips\n"
+        "  not the published clips: a part of UTD-MHAD, or other recordings like it\n"
     )
 
 

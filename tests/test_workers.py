@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import HANGS
 from tools.prepare.pipeline.workers import in_processes
 
 
@@ -32,15 +33,25 @@ def process_id(number: int) -> int:
     return os.getpid()
 
 
+def meet(folder: Path) -> int:
+    """Wait until another process is here too."""
+    (folder / str(os.getpid())).touch()
+    for _ in range(10_000):
+        if len(os.listdir(folder)) > 1:
+            return os.getpid()
+        time.sleep(0.001)
+    raise ValueError("nobody else came")
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_every_task_has_one_result(workers):
     results = list(in_processes(square, range(100), workers))
     assert sorted(results) == [number * number for number in range(100)]
 
 
-def test_one_worker_is_this_process_and_more_are_others():
+def test_one_worker_is_this_process_and_more_are_others(tmp_path):
     assert set(in_processes(process_id, range(4), 1)) == {os.getpid()}
-    others = set(in_processes(process_id, range(4), 2))
+    others = set(in_processes(meet, [tmp_path] * 4, 2))
     assert len(others) == 2
     assert os.getpid() not in others
 
@@ -82,5 +93,6 @@ def test_workers_leave_when_their_parent_is_killed():
     ) as run:
         run.stdout.readline()
         run.kill()
-        _, errors = run.communicate(timeout=60)  # ends when the last worker has closed its output
+        # It ends when the last worker has closed its output.
+        _, errors = run.communicate(timeout=HANGS)
     assert "Traceback" not in errors

@@ -4,18 +4,45 @@ Classes can be told apart: a class is which limb swings and how fast; clips diff
 length and noise. Every third clip has a second body, standing still.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from dataset.arrays import save_arrays
-from dataset.protocols import split_folder
+from dataset.arrays import SplitWriter, publish
+from dataset.protocols import DATASETS, split_folder
 from dataset.skeleton import MAX_FRAMES
 from tests.oracles.model import PlainHiCo
 
 CLASSES = 6
 LIMBS = (slice(4, 8), slice(8, 12), slice(12, 16))
+
+
+def save_arrays(
+    folder: Path | str,
+    part: str,
+    data: np.ndarray,
+    num_frames: Sequence[int],
+    labels: Sequence[int],
+    names: Sequence[str],
+) -> None:
+    """Write one part of a split that is in memory.
+
+    Args:
+        folder: the folder of the protocol; made when needed.
+        part: "train" or "val".
+        data: (N, 3, 300, 25, 2) coordinates in metres.
+        num_frames: (N,) recorded frames of each clip.
+        labels: (N,) classes, from 0 on.
+        names: N file names.
+    """
+    writer = SplitWriter(folder, part, len(data))
+    writer.create()
+    for row, clip in enumerate(data):
+        writer.write(row, clip)
+    writer.describe(names, labels, num_frames)
+    publish([writer])
 
 
 def write_dataset(
@@ -39,7 +66,7 @@ def write_dataset(
         seed: of everything drawn.
     """
     generator = np.random.default_rng(seed)
-    folder = split_folder(data_path, dataset, protocol)
+    folder = split_folder(data_path, DATASETS[dataset], protocol)
     for part, count in (("train", train), ("val", val)):
         labels = [index % CLASSES for index in range(count)]
         num_frames = generator.integers(frames[0], frames[1] + 1, size=count)
@@ -58,6 +85,8 @@ def write_dataset(
 def write_checkpoint(path: Path, kind: str = "GRU", **sizes: int) -> PlainHiCo:
     """Write a checkpoint as the published code does, of the plain oracle, and return the oracle.
 
+    Its key network is not a copy of its query network, so that scores tell the two apart.
+
     Args:
         path: of the file.
         kind: GRU, LSTM or Transformer.
@@ -66,6 +95,8 @@ def write_checkpoint(path: Path, kind: str = "GRU", **sizes: int) -> PlainHiCo:
     torch.manual_seed(5)
     small = {"hidden_size": 8, "granularity": 2, "projection_size": 4, "queue_size": 8}
     model = PlainHiCo(kind, **(small | sizes)).eval()
+    for parameter in model.encoder_k.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"epoch": 451, "state_dict": model.state_dict(), "optimizer": {}}, path)
     return model

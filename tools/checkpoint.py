@@ -1,27 +1,40 @@
 """Checkpoints: written whole or not at all, in the published layout, read with suspicion.
 
 A checkpoint is `{'epoch': finished epochs, 'state_dict': …, 'optimizer': …}` under the published
-names, so the published scripts read ours. Ours add `config`, `contrast`, `data`, `progress` and
-`random`, which an exact resume needs and the published scripts ignore.
+names, so the published scripts read ours. Ours add entries that the published scripts ignore:
+`method`, `config` and `contrast`, which the model is built from; `data`, `progress` and `random`,
+which an exact resume needs; `versions`. What the published layout cannot hold lies under our own
+names, and `layout` says so.
 """
 
 import hashlib
+import platform
 import re
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 from torch import nn
 
-from moco import EncoderConfig, HiCo
-from moco.published import from_published, optimizer_parameters, to_published
+from moco.config import (
+    ContrastConfig,
+    EncoderConfig,
+    SettingError,
+    encoder_config,
+    method_class,
+    read_encoder_config,
+)
+from moco.hico import HiCo
+from moco.method import Method
+from moco.published import check_fit, from_published, holds, optimizer_parameters, to_published
+from options.groups import RANDOM
 from tools.files import write_whole
 
 Payload = dict[str, Any]
-RANDOM = "random"
-"""In place of a path: score a random encoder on purpose."""
+PUBLISHED, OWN = "published", "own"
+"""Layouts of a checkpoint; one that does not say its own has the published one."""
 
 
 def save_whole(payload: Payload, path: Path | str) -> None:
@@ -89,30 +102,44 @@ def read(path: Path) -> Payload:
     return payload
 
 
-def to_model(payload: Payload, path: Path) -> HiCo:
-    """Build the model of a checkpoint, ours or published.
+def to_method(payload: Payload, path: Path) -> Method:
+    """Build the model of a checkpoint: ours as it says itself, a published one by its shapes.
 
     Args:
         payload: from `read`.
         path: for messages.
 
     Returns:
-        HiCo on the CPU. Attention heads, momentum and temperature are not in the published layout;
-        without our extra entries they take the published values.
+        A method on the CPU. The published layout does not say attention heads, momentum and
+        temperature; without our extra entries they take the published values.
 
     Raises:
-        ValueError: keys or shapes that no HiCo has.
+        ValueError: an unknown method or kind of encoder, or keys or shapes that do not fit it.
     """
-    contrast = payload.get("contrast", {})
-    num_heads = payload.get("config", {}).get("num_heads", EncoderConfig.num_heads)
+    state = payload["state_dict"]
     try:
-        model = from_published(payload["state_dict"], num_heads=num_heads, **contrast)
-    except (ValueError, TypeError) as error:
+        method = _ours(payload) if "config" in payload else from_published(state)
+    except SettingError as error:
+        raise ValueError(f"{path} holds {error}; choose another checkpoint") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} does not fit: {error}; it is not a HiCo checkpoint") from None
-    broken = [name for name, x in payload["state_dict"].items() if not torch.isfinite(x).all()]
+    broken = [name for name, x in state.items() if not torch.isfinite(x).all()]
     if broken:
         raise ValueError(f"{path}: {broken[0]} is not finite; choose an earlier checkpoint")
-    return model
+    return method
+
+
+def _ours(payload: Payload) -> Method:
+    """Build the model that our own entries describe; its weights are the file's."""
+    state, made = payload["state_dict"], method_class(payload.get("method", HiCo.name))
+    if payload.get("layout", PUBLISHED) == PUBLISHED:
+        config = read_encoder_config(payload["config"])
+        return from_published(state, config, **payload.get("contrast", {}))
+    with torch.random.fork_rng(devices=[]):  # what is drawn is overwritten
+        method = made.from_settings(payload)
+    check_fit(state, method.state_dict())
+    method.load_state_dict(state)
+    return method
 
 
 def load_encoder(
@@ -121,7 +148,7 @@ def load_encoder(
     random_config: EncoderConfig | None = None,
     seed: int | None = None,
     report: Callable[[str], None] = print,
-) -> tuple[HiCo, Payload]:
+) -> tuple[Method, Payload]:
     """Load what probe and retrieval score.
 
     Args:
@@ -131,7 +158,7 @@ def load_encoder(
         report: is told what was loaded.
 
     Returns:
-        HiCo in eval mode on the CPU, and what is known of where it comes from: the checkpoint's
+        The method in eval mode on the CPU, and what is known of where it comes from: the file's
         path, its SHA-256, finished epochs, and on which data set, protocol and stream it was
         pre-trained; None for what the file, or a random encoder, does not say.
 
@@ -140,32 +167,25 @@ def load_encoder(
         ValueError: a truncated, foreign or mismatched one.
     """
     if pretrained == RANDOM:
-        model = _random_encoder(random_config or EncoderConfig(), seed, report)
+        model = _random_encoder(random_config or encoder_config(), seed, report)
         return model, {"path": RANDOM, "sha256": None, "epochs": None, "data": None}
     path = find(pretrained, report)
     payload = read(path)
-    model = to_model(payload, path)
+    method = to_method(payload, path)
     epochs = payload.get("epoch")
     done = "an unknown number of" if epochs is None else epochs
-    report(f"encoder of {path}: {_describe(model.config)}, {done} epochs of pre-training")
+    report(f"encoder of {path}: {method.encoder.config.described}, {done} epochs of pre-training")
     source = {"path": str(path), "sha256": file_sha256(path), "epochs": epochs}
-    return model.eval(), source | {"data": payload.get("data")}
+    return method.eval(), source | {"data": payload.get("data")}
 
 
 def _random_encoder(config: EncoderConfig, seed: int | None, report: Callable[[str], None]) -> HiCo:
     with torch.random.fork_rng(devices=[]):
         if seed is not None:
             torch.manual_seed(seed)
-        model = HiCo(config, projection_size=1, queue_size=1)
-    report(f"RANDOM encoder, not pre-trained: {_describe(config)}, seed {seed}")
+        model = HiCo(config, ContrastConfig(projection_size=1, queue_size=1))
+    report(f"RANDOM encoder, not pre-trained: {config.described}, seed {seed}")
     return model.eval()
-
-
-def _describe(config: EncoderConfig) -> str:
-    return (
-        f"{config.kind}, hidden size {config.hidden_size}, {config.num_layers} layer(s), "
-        f"granularity {config.granularity}"
-    )
 
 
 def file_sha256(path: Path) -> str:
@@ -186,29 +206,26 @@ def fingerprint(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def describe_model(model: HiCo) -> Payload:
-    """What the published layout does not say of a model: `config` and `contrast`."""
-    contrast = {
-        "momentum": model.momentum,
-        "temperature": model.temperature,
-        "queue_wrap": model.queue_wrap,
-    }
-    return {"config": asdict(model.config), "contrast": contrast}
-
-
 def make_optimizer(
-    model: HiCo, learning_rate: float, momentum: float, weight_decay: float
+    method: Method, learning_rate: float, momentum: float, weight_decay: float
 ) -> torch.optim.SGD:
-    """SGD over the query network, parameters numbered as the published optimiser numbers them."""
-    parameters = dict(model.named_parameters())
-    order = [name for name in optimizer_parameters(model) if parameters[name].requires_grad]
+    """SGD over what a method learns, in the order in which checkpoints number it."""
+    learned = method.learned()
     return torch.optim.SGD(
-        [parameters[name] for name in order],
+        [learned[name] for name in _numbered(method) if name in learned],
         learning_rate,
         momentum=momentum,
         weight_decay=weight_decay,
         fused=True,
     )
+
+
+def _numbered(method: Method) -> list[str]:
+    """The parameters that a checkpoint's optimiser numbers.
+
+    The published one numbers the key encoder's too, which come last and never have state.
+    """
+    return optimizer_parameters(method) if holds(method) else list(method.learned())
 
 
 def set_learning_rate(optimizer: torch.optim.SGD, rate: float) -> None:
@@ -220,26 +237,36 @@ def set_learning_rate(optimizer: torch.optim.SGD, rate: float) -> None:
             group["lr"] = rate
 
 
-def pack(model: HiCo, optimizer: torch.optim.SGD, epoch: int, **extra: Payload) -> Payload:
-    """Put a run into the published layout.
+def pack(method: Method, optimizer: torch.optim.SGD, epoch: int, **extra: Payload) -> Payload:
+    """Put a run into the published layout, or into ours where that cannot hold it.
 
     Args:
-        model: its state.
+        method: its state.
         optimizer: from `make_optimizer`.
         epoch: finished epochs.
-        extra: our own entries beside the published ones.
+        extra: further entries of ours.
 
     Returns:
         What `save_whole` writes.
     """
+    published = holds(method)
     state = optimizer.state_dict()
     group = dict(state["param_groups"][0])
-    # The published optimiser also numbers the key encoder's parameters, which never have state.
-    numbers = list(range(len(optimizer_parameters(model))))
+    numbers = list(range(len(_numbered(method))))
     group |= {"params": numbers, "lr": _plain_number(group["lr"]), "fused": None}
-    published = {"state": state["state"], "param_groups": [group]}
-    payload = {"epoch": epoch, "state_dict": to_published(model), "optimizer": published}
-    return payload | describe_model(model) | extra
+    payload = {
+        "epoch": epoch,
+        "state_dict": to_published(method) if published else method.state_dict(),
+        "optimizer": {"state": state["state"], "param_groups": [group]},
+        "layout": PUBLISHED if published else OWN,
+        "method": method.name,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "numpy": numpy.__version__,
+        },
+    }
+    return payload | method.settings | extra
 
 
 def _plain_number(rate: float | torch.Tensor) -> float:
@@ -269,3 +296,34 @@ def restore_optimizer(optimizer: torch.optim.SGD, payload: Payload, path: Path) 
         raise ValueError(f"{path} holds no optimiser of this model; --resume needs one")
     for parameter, buffer in zip(parameters, momentum, strict=True):
         optimizer.state[parameter]["momentum_buffer"] = buffer.to(parameter.device).clone()
+
+
+def load_into(method: Method, data: Payload, payload: Payload, path: Path) -> None:
+    """Give a method the weights of a checkpoint of such a method, in place.
+
+    Args:
+        method: that is to go on from it.
+        data: which clips it is going to see, and how.
+        payload: from `read`; what it does not say of its data and options may be anything.
+        path: for messages.
+
+    Raises:
+        ValueError: names the first difference.
+    """
+    told = [(payload, {"method": method.name})]
+    told += [(payload.get(part, {}), values) for part, values in method.settings.items()]
+    for before, values in [*told, (payload.get("data", {}), data)]:
+        for name, value in values.items():
+            if name in before and before[name] != value:
+                raise ValueError(
+                    f"--resume {path} was trained with {name} {before[name]}, not {value}; "
+                    "give the same option or start a new run"
+                )
+    state = to_method(payload, path).state_dict()
+    try:
+        check_fit(state, method.state_dict())
+    except ValueError as error:
+        raise ValueError(
+            f"--resume {path}: {error}; give the encoder and queue options it was trained with"
+        ) from None
+    method.load_state_dict(state)

@@ -4,11 +4,11 @@ Each folder holds what the two evaluations wrote under it: one results.json of a
 one of a retrieval.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from options.compare import parser
 from tools.errors import one_line_errors
 from tools.evaluation.results import RESULTS, Json
 
@@ -65,16 +65,9 @@ def table(rows: Sequence[tuple[str, ...]]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table of the encoders that the command line names."""
-    parser = argparse.ArgumentParser(prog="python -m tools.compare", description=__doc__)
-    parser.add_argument("encoders", nargs="+", metavar="NAME=FOLDER")
+    options = parser().parse(argv)
     with one_line_errors():
-        rows = []
-        for encoder in parser.parse_args(argv).encoders:
-            name, equals, folder = encoder.partition("=")
-            if not equals:
-                raise ValueError(f"{encoder}: needs NAME=FOLDER")
-            rows.append(row(name, Path(folder)))
-        print(table(rows))
+        print(table([row(name, folder) for name, folder in options.folders]))
 
 
 if __name__ == "__main__":

@@ -17,12 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tools.command import Parser
+from options.ensemble import parser
 from tools.errors import one_line_errors
 from tools.evaluation.metrics import top_k_accuracy
 from tools.evaluation.results import Json, Scores, load_scores, per_class, write_json
-
-_CHOOSING = ("auto", "best", "search", "tune", "optimal", "grid")
 
 
 @dataclass(frozen=True)
@@ -42,30 +40,6 @@ class Mixture:
     scores: np.ndarray
     top1: float
     top5: float
-
-
-def read_weights(words: Sequence[str], count: int) -> list[float]:
-    """Read one weight for each of `count` files; the plain mean where no word is given.
-
-    Raises:
-        ValueError: when asked to choose them, or for anything but `count` positive numbers.
-    """
-    if not words:
-        return [1 / count] * count
-    given = " ".join(words)
-    if any(word.lower() in _CHOOSING for word in words):
-        raise ValueError(
-            f"--weights {given}: weights are never chosen here, since only the test part could "
-            "choose them, and its accuracy would then mean nothing; give numbers fixed "
-            "beforehand, as 0.6 0.6 0.4, or leave them out for the plain mean"
-        )
-    try:
-        weights = [float(word) for word in words]
-    except ValueError:
-        weights = []
-    if len(weights) != count or not all(np.isfinite(weight) and weight > 0 for weight in weights):
-        raise ValueError(f"--weights {given}: needs {count} numbers above 0, one for each file")
-    return weights
 
 
 def match(first: Scores, other: Scores, names: tuple[str, str] = ("the first", "it")) -> Scores:
@@ -121,11 +95,12 @@ def combine(
     streams: Sequence[Scores], weights: Sequence[float], names: Sequence[str]
 ) -> list[Mixture]:
     """Every stream alone, every pair, and all together, in this order."""
-    sizes = sorted({1, 2, len(streams)} & set(range(1, len(streams) + 1)))
-    chosen = [rows for size in sizes for rows in itertools.combinations(range(len(streams)), size)]
+    all_of_them = list(zip(streams, weights, names, strict=True))
+    sizes = sorted({1, min(2, len(streams)), len(streams)})
+    chosen = [some for size in sizes for some in itertools.combinations(all_of_them, size)]
     return [
-        mix(*([values[row] for row in rows] for values in (streams, weights, names)))
-        for rows in chosen
+        mix([s for s, _, _ in some], [w for _, w, _ in some], [n for _, _, n in some])
+        for some in chosen
     ]
 
 
@@ -133,14 +108,9 @@ def load(paths: Sequence[Path]) -> tuple[list[Scores], list[str]]:
     """Read files of scores and bring them into one order; name each by its stream.
 
     Raises:
-        FileNotFoundError, ValueError: when one is not there, damaged, given twice, or of other
-            clips, labels or classes.
+        FileNotFoundError, ValueError: when one is not there, damaged, or of other clips, labels
+            or classes.
     """
-    if len(paths) < 2:
-        raise ValueError("an ensemble needs two files of scores or more")
-    for path in paths:
-        if paths.count(path) > 1:
-            raise ValueError(f"{path} is given twice; it would count double")
     loaded = [load_scores(path) for path in paths]
     matched = [
         match(loaded[0], scores, (str(paths[0]), str(path)))
@@ -168,20 +138,12 @@ def describe(mixtures: Sequence[Mixture], paths: Sequence[Path], labels: np.ndar
     }
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; exit status 2 for an expected error."""
-    parser = Parser("ensemble", "Sum the test scores of several streams, matched by sample name.")
-    add = parser.add_argument
-    text = "*_scores.npz of action_classification.py"
-    add("scores", nargs="+", type=Path, metavar="SCORES", help=text)
-    text = "fixed weights, one a file, as 0.6 0.6 0.4 (default: the plain mean)"
-    add("--weights", nargs="+", default=[], metavar="W", help=text)
-    add("--output", type=Path, metavar="FILE", help="JSON file for the figures (default: none)")
-    options = parser.parse_args(argv)
+    options = parser().parse(argv)
     with one_line_errors():
-        weights = read_weights(options.weights, len(options.scores))
         streams, names = load(options.scores)
-        mixtures = combine(streams, weights, names)
+        mixtures = combine(streams, options.fixed_weights, names)
         print(f"{len(streams[0].names)} clips, {streams[0].scores.shape[1]} classes, raw scores")
         for each in mixtures:
             shares = " ".join(f"{weight:.3g}" for weight in each.weights)

@@ -4,17 +4,19 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 EXPECTED = (OSError, ValueError, FloatingPointError)
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn an expected error into one line on stderr and exit status 2.
 
-    Expected are OSError, ValueError, FloatingPointError and a full device: what a bad path, a bad
-    file, a bad option, a diverged run or too large a batch raises. Set HICO_TRACEBACK=1 to see
-    where it came from.
+    Expected are OSError, ValueError, FloatingPointError, a full device and a package that is not
+    installed: what a bad path, a bad file, a bad option, a diverged run, too large a batch or
+    another interpreter raises. Set HICO_TRACEBACK=1 to see where it came from.
 
     Raises:
         SystemExit: status 2, in place of the expected error.
@@ -22,12 +24,31 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # By name: whoever raises it has loaded torch, who only prepares data has no need of it.
-        full = type(error).__name__ == "OutOfMemoryError"
-        if os.environ.get("HICO_TRACEBACK") or not (full or isinstance(error, EXPECTED)):
+        text = _one_line(error)
+        if os.environ.get("HICO_TRACEBACK") or text is None:
             raise
-        text = " ".join(str(error).split())
-        if full:
-            text = f"the device is full; choose a smaller --batch-size ({text})"
         print(f"error: {text}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _one_line(error: Exception) -> str | None:
+    """Say what is wrong and what to do, or return None for what nobody expects."""
+    text = " ".join(str(error).split())
+    # By name: whoever raises it has loaded torch, who only prepares data has no need of it.
+    if type(error).__name__ == "OutOfMemoryError":
+        return f"the device is full; choose a smaller --batch-size ({text})"
+    if isinstance(error, ModuleNotFoundError) and _is_of_others(error.name):
+        return (
+            f"the package {error.name.partition('.')[0]} is missing in {sys.executable}; use the "
+            "project's .venv/bin/python, or run pip install -r requirements.txt"
+        )
+    return text if isinstance(error, EXPECTED) else None
+
+
+def _is_of_others(module: str | None) -> bool:
+    """Whether a module comes neither with the project nor with Python."""
+    if not module:
+        return False
+    package = module.partition(".")[0]
+    ours = (ROOT / package).is_dir() or (ROOT / f"{package}.py").is_file()
+    return not ours and package not in sys.stdlib_module_names

@@ -1,7 +1,9 @@
 """Files that appear under their name only when all of them is there. Imports nothing heavy."""
 
+import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -23,3 +25,31 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[int]:
+    """Hold a folder, so that no second run works in it at the same time.
+
+    A process that died holds nothing. A child that inherits the descriptor (`pass_fds`) holds the
+    folder too, so an orphan still blocks a second run.
+
+    Args:
+        folder: made if need be.
+
+    Yields:
+        The descriptor of the lock.
+
+    Raises:
+        ValueError: when another run holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"{folder}: another run, or a script that it began, is at work there; wait for its "
+                "end or choose another folder"
+            ) from None
+        yield lock.fileno()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import numpy
 import torch
 
 DATA_SALT = 0x48694336
@@ -68,6 +69,7 @@ def machine(device: torch.device) -> dict[str, str]:
         "device": str(device),
         "device_name": name,
         "torch": torch.__version__,
+        "numpy": numpy.__version__,
         "python": platform.python_version(),
     }
 

@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from moco.config import EncoderConfig, build_sequence_encoder
 from moco.kernels.pooling import maximum
 
+BELOW = ("embedding", "downsample")
+"""Modules of a branch below its sequence encoder, from the input up."""
+
 
 class Views(NamedTuple):
     """One view of a batch in the two layouts that the two branches read.
@@ -92,15 +95,23 @@ class Branch(nn.Module):
 
 
 class HierarchicalEncoder(nn.Module):
-    """The temporal and the spatial branch, of one shape, sharing no weights."""
+    """The temporal and the spatial branch, of one shape, sharing no weights.
+
+    Who trains its layers at different rates asks `depth_of(name)` of each parameter: 0 for the
+    embedding, 1 for downsampling, 2 to `depth` - 1 for the layers of the sequence encoder.
+
+    Attributes:
+        config: kind and sizes.
+        depth: layers in all, 2 + config.num_layers.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
+        self.depth = len(BELOW) + config.num_layers
         self.time = Branch(config.time_features, config)
         self.space = Branch(config.space_features, config)
-        if config.kind == "Transformer":
-            # The published branches copy one Transformer; Xavier redraws only its matrices.
+        if self.time.sequence.same_start:
             self.space.sequence.load_state_dict(self.time.sequence.state_dict())
 
     def forward(self, views: Views) -> Features:
@@ -113,3 +124,17 @@ class HierarchicalEncoder(nn.Module):
             Features, clip (N, G, d) and part (N, G, d).
         """
         return Features(self.time(views.time), self.space(views.space))
+
+    def depth_of(self, name: str) -> int:
+        """Which layer a parameter belongs to, counted from the input.
+
+        Args:
+            name: as named_parameters() says it.
+
+        Returns:
+            0 embedding, 1 downsampling, 2 the first layer of the sequence encoder, and so on.
+        """
+        _, module, inside = name.split(".", 2)  # without the branch: both are of one depth
+        if module in BELOW:
+            return BELOW.index(module)
+        return len(BELOW) + self.time.sequence.layer_of(inside)

@@ -1,26 +1,24 @@
 """The bidirectional GRU or LSTM of a branch, shared by its levels.
 
-Axes: N clips, T tokens of a level, R of all levels and clips, d hidden size, G granularities.
+Axes: N clips, T tokens of a level, d hidden size, G granularities.
 """
 
-from collections.abc import Sequence
-from functools import cache
+import re
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 
-from moco.config import EncoderConfig
-from moco.kernels.gru import GRUWeights, gru_layer
-from moco.kernels.pooling import maximum
+from moco.config import RecurrentConfig
+from moco.encoders.sequence import SequenceEncoder
+from moco.kernels.recurrent import maxima_of_levels
 
 
-class RecurrentEncoder(nn.Module):
+class RecurrentEncoder(SequenceEncoder):
     """Bidirectional GRU or LSTM, d/2 units each way, zero states, shared by the levels."""
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: RecurrentConfig) -> None:
         super().__init__()
-        kind = nn.GRU if config.kind == "GRU" else nn.LSTM
+        kind = {"GRU": nn.GRU, "LSTM": nn.LSTM}[config.kind]
         self.rnn = kind(
             config.hidden_size,
             config.hidden_size // 2,
@@ -31,72 +29,8 @@ class RecurrentEncoder(nn.Module):
 
     def forward(self, levels: list[Tensor]) -> Tensor:
         """Encode each level and keep its maximum over tokens: G times (N, T, d) to (N, G, d)."""
-        # Short steps keep a GPU waiting, so it takes all levels in one go. A CPU does not wait,
-        # and packing would only cost it copies.
-        if levels[0].device.type != "cpu":
-            maxima = self._together(levels)
-        elif isinstance(self.rnn, nn.GRU):
-            layers = [GRUWeights.of(self.rnn, layer) for layer in range(self.rnn.num_layers)]
-            maxima = [_gru(tokens, layers) for tokens in levels]
-        else:
-            maxima = [maximum(self.rnn(tokens)[0], dim=1) for tokens in levels]
-        return torch.stack(maxima, dim=1)
+        return torch.stack(maxima_of_levels(self.rnn, levels), dim=1)
 
-    def _together(self, levels: list[Tensor]) -> list[Tensor]:
-        # CUDA's autocast would run this in float16, where small gradients vanish, not in bfloat16.
-        with torch.autocast(levels[0].device.type, enabled=False):
-            packed, shapes = pack([level.float() for level in levels])
-            encoded = self.rnn(packed)[0].data
-        return [maximum(tokens, dim=0) for tokens in unpack(encoded, shapes)]
-
-
-def _gru(tokens: Tensor, layers: Sequence[GRUWeights]) -> Tensor:
-    """Our layers, and the maximum over tokens: (N, T, d) to (N, d)."""
-    tokens = tokens.transpose(0, 1).contiguous()
-    for weights in layers[:-1]:
-        tokens = gru_layer(tokens, weights).permute(1, 2, 0, 3).flatten(2)  # (T, N, d)
-    return maximum(gru_layer(tokens, layers[-1]), dim=1).transpose(0, 1).flatten(1)
-
-
-def pack(levels: Sequence[Tensor]) -> tuple[PackedSequence, list[tuple[int, int, int]]]:
-    """Put levels side by side, so that step t takes the t-th token of all that have one.
-
-    Args:
-        levels: (N, T, d) each, T falling.
-
-    Returns:
-        The sequence, and for `unpack` the (steps, levels, N) of its blocks: steps in a row that
-        take the same number of levels.
-    """
-    blocks, begin = [], 0
-    for count in range(len(levels), 0, -1):
-        end = levels[count - 1].shape[1]
-        block = torch.stack(
-            [level[:, begin:end] for level in levels[:count]]
-        )  # (count, N, steps, d)
-        blocks.append(block.permute(2, 0, 1, 3))
-        begin = end
-    shapes = [tuple(block.shape[:3]) for block in blocks]
-    data = torch.cat([block.flatten(0, 2) for block in blocks])  # (R, d)
-    return PackedSequence(data, _step_sizes(*shapes)), shapes
-
-
-@cache  # else the host would make it anew in every step, and it lies there
-def _step_sizes(*shapes: tuple[int, int, int]) -> Tensor:
-    return torch.tensor([count * N for steps, count, N in shapes for _ in range(steps)])
-
-
-def unpack(data: Tensor, shapes: Sequence[tuple[int, int, int]]) -> list[Tensor]:
-    """Take what `pack` made apart again.
-
-    Args:
-        data: (R, d) of the encoded sequence.
-        shapes: from `pack`.
-
-    Returns:
-        The levels, finest first, (T, N, d) each.
-    """
-    parts = data.split([steps * count * N for steps, count, N in shapes])
-    blocks = [part.unflatten(0, shape) for part, shape in zip(parts, shapes, strict=True)]
-    levels = range(shapes[0][1])
-    return [torch.cat([b[:, level] for b in blocks if level < b.shape[1]]) for level in levels]
+    def layer_of(self, name: str) -> int:
+        """PyTorch names the parameters of layer n weight_ih_ln, bias_hh_ln_reverse, …."""
+        return int(re.search(r"_l(\d+)", name)[1])

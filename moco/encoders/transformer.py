@@ -11,7 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from moco.config import EncoderConfig
+from moco.config import TransformerConfig
+from moco.encoders.sequence import SequenceEncoder
+from moco.kernels.attention import attention
+from moco.kernels.device import takes_levels_together
 from moco.kernels.dropout import dropout
 from moco.kernels.pooling import maximum
 
@@ -46,26 +49,15 @@ class SelfAttention(nn.Module):
         return self.out_proj(torch.cat(mixed, dim=1))
 
     def _attend(self, heads: Tensor) -> Tensor:
-        N = len(heads)
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (N, heads, T, d / heads)
-        probability = self.dropout if self.training else 0.0
-        if probability and heads.device.type == "cpu":
-            # The same sums as PyTorch's, without its slow dropout and its scaled copies.
-            query, key, value = (part.flatten(0, 1) for part in (query, key, value))
-            scores = query.new_empty(()).expand(len(query), heads.shape[1], heads.shape[1])
-            scale = query.shape[-1] ** -0.5
-            scores = torch.baddbmm(scores, query, key.mT, beta=0, alpha=scale)
-            weights = dropout(scores.softmax(dim=-1), probability, training=True)
-            mixed = (weights @ value).unflatten(0, (N, -1))
-        else:
-            mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=probability)
+        mixed = attention(query, key, value, self.dropout if self.training else 0.0)
         return mixed.transpose(1, 2).flatten(2)  # (N, T, d)
 
 
 class TransformerLayer(nn.Module):
     """Post-norm Transformer layer: self-attention, then a feed-forward net of width d with ReLU."""
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         d = config.hidden_size
         self.self_attn = SelfAttention(d, config.num_heads, config.dropout)
@@ -85,26 +77,31 @@ class TransformerLayer(nn.Module):
         return dropout(tokens, self.dropout, self.training)
 
 
-class TransformerEncoder(nn.Module):
+class TransformerEncoder(SequenceEncoder):
     """Transformer layers shared by the levels; no positional encoding, as published."""
 
-    def __init__(self, config: EncoderConfig) -> None:
+    same_start = True  # the published branches copy one Transformer
+
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         layer = TransformerLayer(config)
         self.layers = nn.ModuleList(copy.deepcopy(layer) for _ in range(config.num_layers))
 
     def forward(self, levels: list[Tensor]) -> Tensor:
         """Encode each level and keep its maximum over tokens: G times (N, T, d) to (N, G, d)."""
-        # What treats tokens one by one may take all levels at once: few large kernels for a GPU.
-        # A CPU does better with one level at a time, which needs no copies.
-        apart = levels[0].device.type == "cpu"
-        groups = [[level] for level in levels] if apart else [levels]
-        encoded = [level for group in groups for level in self._encode(group)]
+        # All but attention treats tokens one by one, so it may take several levels at once.
+        groups = [levels] if takes_levels_together(levels) else [[level] for level in levels]
+        encoded = [level for group in groups for level in self.encode(group)]
         return torch.stack([maximum(level, dim=1) for level in encoded], dim=1)
 
-    def _encode(self, levels: list[Tensor]) -> tuple[Tensor, ...]:
+    def encode(self, levels: list[Tensor]) -> tuple[Tensor, ...]:
+        """Encode levels side by side: each (N, T, d) to (N, T, d), blind to the others."""
         lengths = [level.shape[1] for level in levels]
         tokens = levels[0] if len(levels) == 1 else torch.cat(levels, dim=1)  # (N, S, d)
         for layer in self.layers:
             tokens = layer(tokens, lengths)
         return tokens.split(lengths, dim=1)
+
+    def layer_of(self, name: str) -> int:
+        """Names are layers.N.…."""
+        return int(name.split(".")[1])

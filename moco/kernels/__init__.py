@@ -1,1 +1,1 @@
-"""The same sums as PyTorch's, faster; what depends on the device lives here."""
+"""The same sums, faster: whatever depends on the kind of device lies here."""

@@ -126,3 +126,25 @@ def centre_view(clip: np.ndarray, num_frames: int, stream: str) -> tuple[np.ndar
     """The one view of a clip that probe and retrieval see: (64, 150) and (50, 192)."""
     result = stream_of(centre_crop(clip, num_frames), stream)
     return time_major(result), space_major(result)
+
+
+def ramp(num_frames: int) -> np.ndarray:
+    """A clip (C, num_frames, V, M) that tells its crop: the first body is at (frame + 1, 0, 0)."""
+    clip = np.zeros((3, num_frames, 25, 2), np.float32)
+    clip[0, :, :, 0] = np.arange(1, num_frames + 1)[:, None]
+    return clip
+
+
+def window_of(time: np.ndarray, num_frames: int) -> tuple[int, int]:
+    """Start and length of the crop that a view (64, 150) of a ramp was read from.
+
+    A shear leaves x of the ramp as it is, for all joints; corruption leaves some joint as it is.
+    """
+    points = time.reshape(FRAMES, 2, 25, 3)[:, 0]  # (64, V, C)
+    kept = (points[..., 0].any(axis=0)) & ~points[..., 1:].any(axis=(0, 2))  # (V,)
+    places = points[:, kept.argmax() if kept.any() else 0, 0]  # (64,)
+    length = round((places[40] - places[20]) / 20 * FRAMES)
+    start = round(places[30] - 1 - (length / FRAMES * 30.5 - 0.5))
+    plain = crop_resize(ramp(num_frames), start, length)[0, :, 0, 0]
+    np.testing.assert_allclose(places, plain, atol=1e-3)
+    return start, length

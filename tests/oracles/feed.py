@@ -1,10 +1,10 @@
 """What feeds the published loop: worker processes that make the views of one clip at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from tests.oracles.augment import two_views
 from tests.oracles.model import View
@@ -43,3 +43,9 @@ def batches_for_ever(
             yield tuple(
                 tuple(part.to(device, non_blocking=True) for part in view) for view in (query, key)
             )
+
+
+def one_batch(clips: PlainClips, chosen: Sequence[int], device: torch.device) -> tuple[View, View]:
+    """The two views of some clips, made one clip after the other, on the device."""
+    query, key = default_collate([clips[clip] for clip in chosen])
+    return tuple(tuple(part.to(device) for part in view) for view in (query, key))

@@ -5,6 +5,7 @@ is what the fast version is checked and timed against. One line of text and one 
 """
 
 import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +110,15 @@ def prepare_clip_plain(path: Path, rotate_z: bool = True) -> np.ndarray:
         rotate_z: whether the spine of the first frame is turned onto +z.
     """
     return normalise_plain(read_plain(path), rotate_z)
+
+
+def prepare_splits_plain(paths: Sequence[Path], protocols: Iterable[str], out: Path) -> None:
+    """Write the clips of each protocol, which parses all its files and holds its split in memory.
+
+    Args:
+        paths: NTU .skeleton files.
+        protocols: what the arrays are called.
+        out: the folder to write to.
+    """
+    for protocol in protocols:
+        np.save(out / protocol, np.stack([prepare_clip_plain(path) for path in paths]))

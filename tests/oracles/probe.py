@@ -66,3 +66,16 @@ def score(
         for k in hits:
             hits[k] += int(right[:, :k].sum())
     return 100 * hits[1] / len(labels), 100 * hits[5] / len(labels)
+
+
+def one_epoch(
+    classifier: nn.Linear,
+    optimizer: torch.optim.Optimizer,
+    parts: Sequence[tuple[FeaturesOf, Tensor]],
+    batch: int,
+) -> tuple[float, float]:
+    """Train on the first part in a fresh order, score the second; parts are features and labels."""
+    (train, train_labels), (test, test_labels) = parts
+    order = torch.randperm(len(train_labels)).tolist()
+    learn(classifier, optimizer, train, train_labels, order, batch)
+    return score(classifier, test, test_labels, batch)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from dataset.skeleton import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
-from moco import EncoderConfig
+from moco.config import ContrastConfig, EncoderConfig
 from tools.benchmark.timing import Side
 from tools.runtime import set_precision
 
@@ -27,27 +27,17 @@ network's copy is read, written, and read for the key pass (3)."""
 
 @dataclass(frozen=True)
 class Work:
-    """What cannot be avoided.
+    """What cannot be avoided."""
 
-    Attributes:
-        operations: floating-point, a multiply-add counting two.
-        traffic: bytes read plus bytes written.
-    """
-
-    operations: float
-    traffic: float
+    operations: float  # floating-point, a multiply-add counting two
+    traffic: float  # bytes read plus bytes written
 
 
 class Machine:
     """The rates of the machine itself, measured among the works by the same clock."""
 
     def __init__(self, device: torch.device, precision: str = "fp32") -> None:
-        """Allocate the operands: the step's commonest product, and a copy larger than caches.
-
-        Args:
-            device: where to measure.
-            precision: of the product, "fp32", "tf32" or "bf16".
-        """
+        """Allocate the operands: the step's commonest product, and a copy larger than caches."""
         tokens, d = (64 * TIME_TOKENS, 512) if device.type == "cpu" else (16384, 2048)
         self._device, self._precision = device, precision
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -60,10 +50,7 @@ class Machine:
 
     def sides(self) -> dict[str, Side]:
         """What to time beside the works: "product" and "copy"."""
-        return {
-            "product": self._multiply,
-            "copy": lambda: self._to.copy_(self._from),
-        }
+        return {"product": self._multiply, "copy": lambda: self._to.copy_(self._from)}
 
     def _multiply(self) -> torch.Tensor:
         set_precision(self._precision, self._device)
@@ -81,11 +68,6 @@ class Machine:
         return max(work.operations / product_rate, work.traffic / copy_rate)
 
 
-def level_tokens(tokens: int, granularity: int) -> list[int]:
-    """Token counts of the levels: each half the one before, rounded down."""
-    return [tokens >> level for level in range(granularity)]
-
-
 def sequence_operations(config: EncoderConfig, tokens: int) -> int:
     """Matrix products of the sequence encoder on one level of one clip, forward."""
     d = config.hidden_size
@@ -93,7 +75,7 @@ def sequence_operations(config: EncoderConfig, tokens: int) -> int:
         token = 2 * (4 * d * d + 2 * d * d)  # projections of attention; feed-forward
         attention = 2 * 2 * tokens * tokens * d  # scores; weighted values
         return config.num_layers * (tokens * token + attention)
-    gates = 3 if config.kind == "GRU" else 4
+    gates = {"GRU": 3, "LSTM": 4}[config.kind]
     token = 2 * 2 * gates * (d // 2) * (d + d // 2)  # two directions; input and recurrence
     return config.num_layers * tokens * token
 
@@ -104,7 +86,7 @@ def encoder_operations(config: EncoderConfig) -> int:
     total = 0
     branches = ((TIME_TOKENS, config.time_features), (SPACE_TOKENS, config.space_features))
     for tokens, features in branches:
-        levels = level_tokens(tokens, G)
+        levels = [tokens >> level for level in range(G)]
         total += 2 * tokens * (features * d + d * d)  # embedding
         total += 2 * 5 * d * sum(levels[:-1])  # depthwise convolution, kernel 5
         total += sum(sequence_operations(config, count) for count in levels)
@@ -120,36 +102,20 @@ def head_operations(config: EncoderConfig, projection_size: int, levels: int) ->
     return 2 * single + 2 * domain + instance
 
 
-def contrast_operations(config: EncoderConfig, projection_size: int, queue_size: int) -> int:
-    """Products of one clip's queries with the five queues, forward."""
-    columns = (2 * config.granularity + 3) * queue_size
-    return 2 * projection_size * columns
-
-
-def step_work(
-    config: EncoderConfig, batch: int, parameters: int, projection_size: int, queue_size: int
-) -> Work:
+def step_work(config: EncoderConfig, contrast: ContrastConfig, batch: int, parameters: int) -> Work:
     """One training step: query forward, twice that backward, key forward, update, momentum.
 
-    Args:
-        config: of the encoder.
-        batch: B.
-        parameters: of one network, encoder and heads.
-        projection_size: D.
-        queue_size: K.
-
-    Returns:
-        Work; at full size and B = 64 about 200 GFLOP (Transformer, LSTM) or 153 (GRU).
+    At full size and B = 64 about 200 GFLOP (Transformer, LSTM) or 153 (GRU). `parameters` are those
+    of one network, encoder and heads.
     """
-    encoder = encoder_operations(config)
-    query = encoder + head_operations(config, projection_size, levels=1)
-    key = encoder + head_operations(config, projection_size, levels=config.granularity)
+    encoder, D = encoder_operations(config), contrast.projection_size
+    query = encoder + head_operations(config, D, levels=1)
+    key = encoder + head_operations(config, D, levels=config.granularity)
+    queued = (2 * config.granularity + 3) * contrast.queue_size * D  # numbers in the five queues
     # Queues have no gradient, so contrast costs as much backward as forward.
-    contrast = 2 * contrast_operations(config, projection_size, queue_size)
-    queues = (2 * config.granularity + 3) * queue_size * projection_size
+    operations = batch * (3 * query + key + 2 * 2 * queued)
     inputs = 2 * batch * view_floats(config)
-    traffic = FLOAT * (TRAFFIC * parameters + 2 * queues + inputs)
-    return Work(batch * (3 * query + key + contrast), traffic)
+    return Work(operations, FLOAT * (TRAFFIC * parameters + 2 * queued + inputs))
 
 
 def view_floats(config: EncoderConfig) -> int:
@@ -158,14 +124,11 @@ def view_floats(config: EncoderConfig) -> int:
 
 
 def load_work(num_frames: np.ndarray, rows: int) -> Work:
-    """Load a clip: read its recorded frames, both bodies to see which is there; write the table.
+    """Load a mean clip: read its recorded frames, both bodies to see which is there; write rows.
 
     Args:
         num_frames: (N,) recorded frames.
         rows: of the packed table.
-
-    Returns:
-        Work of a mean clip.
     """
     read = NUM_BODIES * int(num_frames.sum())
     return Work(0, FLOAT * NUM_JOINTS * NUM_COORDINATES * (read + rows) / len(num_frames))
@@ -177,19 +140,11 @@ def knn_work(train: int, test: int, features: int) -> Work:
 
 
 def probe_work(config: EncoderConfig, clips: tuple[int, int], classes: int, epochs: int) -> Work:
-    """Features of both parts once, then a linear layer trained and tested so many epochs.
+    """Features of training and test clips once, then so many epochs of a linear layer.
 
-    Args:
-        config: of the encoder.
-        clips: to train on, to test on.
-        classes: of the linear layer.
-        epochs: of the probe.
-
-    Returns:
-        Work: forward and weight gradient of the layer for training clips, forward for test clips.
+    Counted are the layer's forward and weight gradient for training clips, forward for test clips.
     """
     train, test = clips
     layer = 2 * config.feature_size * classes
     operations = (train + test) * encoder_operations(config) + epochs * layer * (2 * train + test)
-    features = FLOAT * config.feature_size
-    return Work(operations, epochs * features * (2 * train + test))
+    return Work(operations, epochs * FLOAT * config.feature_size * (2 * train + test))

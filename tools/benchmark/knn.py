@@ -1,43 +1,39 @@
 """Nearest training clips of each test clip: ours against scikit-learn's brute force."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from moco import EncoderConfig
 from tools.benchmark.floor import FLOAT, knn_work
-from tools.benchmark.measure import measure
-from tools.benchmark.report import Row
-from tools.benchmark.settings import Settings
+from tools.benchmark.measure import Row, measure
+from tools.benchmark.plain import oracle
+from tools.benchmark.sizes import Sizes
 from tools.benchmark.timing import Side
-from tools.evaluation.neighbours import retrieve
+from tools.evaluation.neighbours import rank
 
 CLASSES = 60
 TURNS = 3
 """Turns enough for a work that takes seconds."""
 
 
-def rows(settings: Settings) -> Iterator[Row]:
+def rows(sizes: Sizes) -> Iterator[Row]:
     """Measure the look-up of all test clips at once.
 
     Ours ranks the whole gallery for the mean average precision too; scikit-learn looks up one
     neighbour, on the host whatever the device.
     """
-    settings = replace(settings, repetitions=min(TURNS, settings.repetitions))
-    train, test = settings.knn_clips
-    size = EncoderConfig("Transformer", settings.hidden_size).feature_size
+    train, test = sizes.knn_clips
+    size = sizes.run.encoder.feature_size
     features, labels = random_features(train + test, size)
     beside = FLOAT * (train + test) * size / 2**20
     yield measure(
         "knn, all clips",
-        our_side(features.to(settings.device), labels.to(settings.device), train),
-        plain_side(features.numpy(), train),
-        knn_work(train, test, size),
-        settings,
+        ours=our_side(features.to(sizes.device), labels.to(sizes.device), train),
+        plain=plain_side(features, train),
+        least=knn_work(train, test, size),
+        sizes=sizes.at_most(TURNS),
         note=f"{train:,} x {test:,} clips; the features are {beside:,.0f} MiB; plain: "
         "scikit-learn, the nearest clip alone",
     )
@@ -46,12 +42,8 @@ def rows(settings: Settings) -> Iterator[Row]:
 def random_features(clips: int, size: int) -> tuple[Tensor, Tensor]:
     """Draw features as a network makes them: not negative, those of a class close together.
 
-    Args:
-        clips: N.
-        size: F.
-
     Returns:
-        (N, F) float32 features and (N,) classes, on the CPU.
+        (clips, size) float32 features and (clips,) classes, on the CPU.
     """
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(CLASSES, (clips,), generator=generator)
@@ -63,18 +55,12 @@ def random_features(clips: int, size: int) -> tuple[Tensor, Tensor]:
 
 
 def our_side(features: Tensor, labels: Tensor, train: int) -> Side:
-    """Neighbours, votes and mean average precision; the first `train` clips are the gallery."""
-    return partial(
-        retrieve, features[:train], labels[:train], features[train:], labels[train:], k=1
-    )
+    """Five neighbours and average precisions; the first `train` clips are the gallery."""
+    gallery = features[:train], labels[:train]
+    return partial(rank, *gallery, test=features[train:], test_labels=labels[train:], most=5)
 
 
-def plain_side(features: np.ndarray, train: int) -> Side:
+def plain_side(features: Tensor, train: int) -> Side:
     """The (Q, 1) nearest clips alone."""
-    from sklearn.neighbors import NearestNeighbors  # late: no other work of the benchmark needs it
-
-    def _look_up() -> np.ndarray:
-        search = NearestNeighbors(n_neighbors=1, metric="cosine", algorithm="brute")
-        return search.fit(features[:train]).kneighbors(features[train:], return_distance=False)
-
-    return _look_up
+    nearest, numbers = oracle("neighbours").nearest, features.numpy()
+    return lambda: nearest(numbers[:train], numbers[train:])

@@ -1,5 +1,6 @@
 """Raw NTU files to both NTU-60 protocols: one vectorised reading against two joint by joint."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -7,52 +8,45 @@ from dataclasses import replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from types import ModuleType
 
-import numpy as np
 import torch
 
 from dataset.protocols import NTU60
 from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from tools.benchmark.floor import FLOAT, Work
-from tools.benchmark.measure import measure
+from tools.benchmark.measure import Row, measure
 from tools.benchmark.plain import oracle
-from tools.benchmark.report import Row
-from tools.benchmark.settings import Settings
-from tools.prepare.formats.ntu import collect
-from tools.prepare.pipeline.build import Settings as BuildSettings
-from tools.prepare.pipeline.build import build
-from tools.prepare.synthetic.command import generate
+from tools.benchmark.sizes import Sizes
+from tools.prepare.__main__ import main as prepare
 
 TAKES = 3
 """Of each person and action, the fewest that all three cameras watch."""
 CLIP_BYTES = FLOAT * NUM_COORDINATES * MAX_FRAMES * NUM_JOINTS * NUM_BODIES
 
 
-def rows(settings: Settings) -> Iterator[Row]:
+def rows(sizes: Sizes) -> Iterator[Row]:
     """Measure the time a file takes from text to both splits on disk, one process a side.
 
     Twice, the second time with twice as many files: neither its time nor memory should grow.
     """
-    settings = replace(settings, device=torch.device("cpu"))  # whatever trains
-    for performers in (settings.raw_performers, 2 * settings.raw_performers):
+    for performers in (sizes.raw_performers, 2 * sizes.raw_performers):
         with tempfile.TemporaryDirectory(prefix="hico-benchmark-") as folder:
-            yield _row(Path(folder, "raw"), performers, settings)
+            yield _row(Path(folder, "raw"), performers, sizes)
 
 
-def _row(raw: Path, performers: int, settings: Settings) -> Row:
-    count = generate(raw, seed=0, performers=performers, clips=TAKES)
+def _row(raw: Path, performers: int, sizes: Sizes) -> Row:
+    _run("synthetic", "--out", raw, "--performers", performers, "--clips", TAKES)
     files = sorted(raw.iterdir())
-    chosen = files[:: max(1, count // settings.plain_files)][: settings.plain_files]
+    some = files[:: max(1, len(files) // sizes.plain_files)][: sizes.plain_files]
     return measure(
-        f"prepare, a file of {count}",
-        partial(_our_preparation, raw),
-        partial(_plain_preparation, oracle("prepare"), chosen),
-        prepare_work(files),
-        settings,
-        ours_per=count,
-        plain_per=len(chosen),
-        note=f"both protocols, one process; plain: {len(chosen)} files run",
+        f"prepare, a file of {len(files)}",
+        ours=partial(our_preparation, raw),
+        plain=partial(plain_preparation, some),
+        least=prepare_work(files),
+        sizes=replace(sizes, device=torch.device("cpu")),  # whatever trains
+        ours_per=len(files),
+        plain_per=len(some),
+        note=f"both protocols, one process; plain: {len(some)} files run",
     )
 
 
@@ -65,20 +59,19 @@ def prepare_work(files: list[Path]) -> Work:
     return Work(0, text + len(NTU60.rules) * CLIP_BYTES)
 
 
-def _our_preparation(raw: Path) -> None:
-    told = StringIO()  # what `build` reports and its progress bar are no news here
-    with (
-        tempfile.TemporaryDirectory(dir=raw.parent) as out,
-        redirect_stdout(told),
-        redirect_stderr(told),
-    ):
-        collection = collect(raw, NTU60, missing=set())
-        build(collection, BuildSettings(Path(out), rotate_z=True, workers=1, skip_bad=False))
+def our_preparation(raw: Path) -> None:
+    """The very command, and its arrays thrown away."""
+    with tempfile.TemporaryDirectory(dir=raw.parent) as out:
+        _run("ntu", "--raw", raw, "--out", out, "--workers", 1, "--missing", os.devnull)
 
 
-def _plain_preparation(plain: ModuleType, files: list[Path]) -> None:
+def _run(*words: object) -> None:
+    """Run `python -m tools.prepare` in this process; what it says is no news here."""
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        prepare([str(word) for word in words])
+
+
+def plain_preparation(files: list[Path]) -> None:
     """Each protocol parses all its files again and holds its split in memory, as published."""
     with tempfile.TemporaryDirectory(dir=files[0].parent.parent) as out:
-        for protocol in NTU60.rules:
-            clips = [plain.prepare_clip_plain(path) for path in files]
-            np.save(Path(out, protocol), np.stack(clips))
+        oracle("prepare").prepare_splits_plain(files, NTU60.rules, Path(out))

@@ -13,16 +13,7 @@ ALONE = 0.8
 
 
 def random_arrays(clips: int, classes: int = 60, seed: int = 0) -> SplitArrays:
-    """Make a split in memory, its tails filled by looping as prepared ones are.
-
-    Args:
-        clips: N.
-        classes: labels are drawn from 0 to classes - 1.
-        seed: of the draws.
-
-    Returns:
-        SplitArrays with 300 frames a clip.
-    """
+    """Make a split in memory, of 300 frames a clip, its tails looped as prepared ones are."""
     random = np.random.default_rng(seed)
     num_frames = random.integers(FRAMES[0], FRAMES[1] + 1, clips)
     data = np.zeros((clips, 3, 300, 25, 2), dtype=np.float32)

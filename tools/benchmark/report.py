@@ -1,125 +1,89 @@
-"""The table that a benchmark prints and the JSON that it leaves."""
+"""The tables that a benchmark prints and the JSON that it leaves."""
 
+import json
 import os
 import platform
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
-from tools.evaluation.results import write_json
-
-HEADINGS = ("work", "ours ms", "plain ms", "ratio", "floor ms", "x floor", "memory MiB", "note")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One work, measured.
-
-    Attributes:
-        work: what was done.
-        ours_ms: median of ours.
-        plain_ms: median of the plain oracle.
-        floor_ms: least time at the machine's own rates.
-        memory_mib: most memory held while ours ran.
-        product_rate: floating-point operations a second, measured in the same turns.
-        copy_rate: bytes a second, likewise.
-        precision: of those products.
-        note: what the reader must know to read the figures.
-    """
-
-    work: str
-    ours_ms: float
-    plain_ms: float
-    floor_ms: float
-    memory_mib: float
-    product_rate: float
-    copy_rate: float
-    precision: str = "fp32"
-    note: str = ""
-
-    @property
-    def ratio(self) -> float:
-        """How many times the plain oracle takes as long as ours."""
-        return self.plain_ms / self.ours_ms
-
-    @property
-    def floors(self) -> float:
-        """How many floors ours takes."""
-        return self.ours_ms / self.floor_ms
-
-    def cells(self) -> tuple[str, ...]:
-        """The row's text under HEADINGS."""
-        return (
-            self.work,
-            _number(self.ours_ms),
-            _number(self.plain_ms),
-            f"{self.ratio:.2f}",
-            _number(self.floor_ms),
-            f"{self.floors:.2f}",
-            f"{self.memory_mib:.0f}",
-            self.note,
-        )
+from tools import runtime
+from tools.files import write_whole
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Markdown table with aligned columns."""
-    cells = [HEADINGS, *(row.cells() for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(HEADINGS))]
-    text = [_line(line, widths) for line in cells]
-    rule = [f"{'-' * (w - 1)}{'-' if _is_text(i) else ':'}" for i, w in enumerate(widths)]
-    return "\n".join([text[0], f"| {' | '.join(rule)} |", *text[1:]])
+class Line(Protocol):
+    """A dataclass that is one line of the table that it names."""
+
+    table: str
+
+    def cells(self) -> dict[str, str]:
+        """Its text by heading."""
+
+
+def report(device: torch.device, lines: Sequence[Line]) -> str:
+    """The machine, then a table of each kind of line."""
+    kinds = dict.fromkeys(line.table for line in lines)
+    tables = [table([line for line in lines if line.table == kind]) for kind in kinds]
+    return "\n\n".join([summary(device, lines), *tables])
+
+
+def table(lines: Sequence[Line]) -> str:
+    """Markdown table with aligned columns, numbers on the right."""
+    cells = [line.cells() for line in lines]
+    columns = []
+    for heading in cells[0]:
+        texts = [heading, *(row[heading] for row in cells)]
+        width = max(map(len, texts))
+        number = re.fullmatch(r"[\d,.e+-]+", texts[1])
+        rule = "-" * (width - 1) + (":" if number else "-")
+        aligned = [text.rjust(width) if number else text.ljust(width) for text in texts]
+        columns.append([aligned[0], rule, *aligned[1:]])
+    return "\n".join(f"| {' | '.join(row)} |" for row in zip(*columns, strict=True))
+
+
+def summary(device: torch.device, lines: Sequence[Line]) -> str:
+    """One line above the tables: the machine and the rates it showed in this run."""
+    about = machine(device)
+    name = about["device_name"] if device.type == "cuda" else about["processor"]
+    where = f"{name}, {about['threads']} threads; torch {about['torch']}"
+    rows: list[Any] = [line for line in lines if line.table == "rows"]
+    if not rows:
+        return where
+    kinds = sorted({row.precision for row in rows}, reverse=True)
+    best = {k: max(row.product_rate for row in rows if row.precision == k) / 1e9 for k in kinds}
+    products = ", ".join(f"{kind} {rate:,.0f}" for kind, rate in best.items())
+    copy = max(row.copy_rate for row in rows) / 1e9
+    return f"{where}; products at {products} GFLOP/s, copies at {copy:.1f} GB/s"
 
 
 def machine(device: torch.device) -> dict[str, Any]:
     """What computed: names, versions, threads."""
-    names = {"processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
-    if device.type == "cuda":
-        names["gpu"] = torch.cuda.get_device_name(device)
-    versions = {"python": platform.python_version(), "torch": torch.__version__}
-    return {"device": str(device), **names, **versions}
+    threads = {"cores": os.cpu_count(), "threads": torch.get_num_threads()}
+    return {**runtime.machine(device), "processor": _processor(), **threads}
 
 
-def summary(device: torch.device, rows: Sequence[Row]) -> str:
-    """One line above the table: the machine and the rates it showed in this run."""
-    copy = max(row.copy_rate for row in rows) / 1e9
-    kinds = sorted({row.precision for row in rows}, reverse=True)
-    best = {k: max(row.product_rate for row in rows if row.precision == k) / 1e9 for k in kinds}
-    products = ", ".join(f"{kind} {rate:,.0f}" for kind, rate in best.items())
-    about = machine(device)
-    where = about.get("gpu") or f"{about['processor']}, {about['threads']} threads"
-    rates = f"products at {products} GFLOP/s, copies at {copy:.1f} GB/s"
-    return f"{where}; torch {about['torch']}; {rates}"
+def save(path: Path, device: torch.device, lines: Sequence[Line]) -> None:
+    """Write the machine and a list of each kind of line as JSON, whole or not at all."""
+    content: dict[str, Any] = {"machine": machine(device)}
+    for line in lines:
+        derived = {n: getattr(line, n) for n in ("ratio", "floors", "faster") if hasattr(line, n)}
+        content.setdefault(line.table, []).append(asdict(line) | derived)
+    write_whole(path, lambda file: file.write(json.dumps(content, indent=2).encode()))
 
 
-def save(path: Path, device: torch.device, rows: Sequence[Row]) -> None:
-    """Write machine and rows as JSON, whole or not at all."""
-    listed = [asdict(row) | {"ratio": row.ratio, "floors": row.floors} for row in rows]
-    write_json(path, {"machine": machine(device), "rows": listed})
-
-
-def _number(milliseconds: float) -> str:
-    return f"{milliseconds:,.0f}" if milliseconds >= 100 else f"{milliseconds:.3g}"
-
-
-def _is_text(column: int) -> bool:
-    return HEADINGS[column] in ("work", "note")
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    aligned = [
-        cell.ljust(width) if _is_text(i) else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return f"| {' | '.join(aligned)} |"
+def milliseconds(value: float) -> str:
+    """A time as a table shows it: three digits, or all of them before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()

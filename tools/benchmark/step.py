@@ -2,108 +2,81 @@
 
 from collections.abc import Iterator
 from functools import partial
-from types import ModuleType
-from typing import Any
+from itertools import product
 
 import torch
 
-from moco import EncoderConfig, HiCo, Views
-from moco.published import to_published
+from moco import HiCo, Views
+from options.pretraining import PretrainingOptions
 from tools.benchmark.floor import SPACE_TOKENS, TIME_TOKENS, Work, step_work
-from tools.benchmark.measure import measure
-from tools.benchmark.plain import oracle
-from tools.benchmark.report import Row
-from tools.benchmark.settings import Settings
+from tools.benchmark.measure import Row, measure
+from tools.benchmark.plain import oracle, plain_model
+from tools.benchmark.sizes import Sizes
 from tools.benchmark.timing import Side
 from tools.checkpoint import make_optimizer
 from tools.runtime import set_precision
-from tools.training.trainer import training_step
-
-RATES = (0.01, 0.9, 1e-4)
-"""Learning rate, momentum and weight decay, as published."""
+from tools.training.recorded import WARM_UP, Repeated, choose_recorder
+from tools.training.step import training_step
 
 
-def rows(settings: Settings) -> Iterator[Row]:
+def rows(sizes: Sizes) -> Iterator[Row]:
     """Measure the step of each encoder, in train mode with dropout, on views that lie ready.
 
     The oracle's steps are float32, whatever the precision of ours.
     """
-    for kind in settings.kinds:
-        for precision in settings.precisions:
-            yield _row(kind, precision, settings)
+    for kind, precision, graph in product(sizes.kinds, sizes.precisions, sizes.graphs):
+        run = sizes.run_of(kind, precision, graph)
+        model = HiCo(run.encoder, run.contrast)
+        plain = plain_model(model).to(sizes.device)
+        query, key = (random_views(run, sizes.device) for _ in range(2))
+        yield measure(
+            f"step, {kind}, {precision}{', recorded' if graph == 'auto' else ''}",
+            ours=our_side(model.to(sizes.device), query, key, run),
+            plain=plain_side(plain, query, key),
+            least=full_step(model, run),
+            sizes=sizes,
+            precision=precision,
+            note=f"batch {sizes.batch}, d {run.encoder.hidden_size}, views ready; plain: float32",
+        )
 
 
-def _row(kind: str, precision: str, settings: Settings) -> Row:
-    config = EncoderConfig(kind, settings.hidden_size)
-    model = HiCo(config, queue_size=settings.queue_size)
-    query, key = (random_views(config, settings) for _ in range(2))
-    plain = plain_side(plain_model(model).to(settings.device), query, key)
-    return measure(
-        f"step, {kind}, {precision}",
-        our_side(model.to(settings.device), query, key, precision),
-        in_float32(plain, settings),
-        full_step(model, settings),
-        settings,
-        precision=precision,
-        note=f"batch {settings.batch}, d {settings.hidden_size}, views ready; plain: float32",
-    )
-
-
-def full_step(model: HiCo, settings: Settings) -> Work:
+def full_step(model: HiCo, run: PretrainingOptions) -> Work:
     """The least work of a step of this model."""
     parameters = sum(parameter.numel() for parameter in model.query.parameters())
-    sizes = (model.projection_size, model.queue_size)
-    return step_work(model.config, settings.batch, parameters, *sizes)
+    return step_work(run.encoder, run.contrast, run.training.batch_size, parameters)
 
 
-def in_float32(side: Side, settings: Settings) -> Side:
-    """The same with products in float32 proper."""
-
-    def _side() -> object:
-        set_precision("fp32", settings.device)
-        return side()
-
-    return _side
-
-
-def random_views(config: EncoderConfig, settings: Settings) -> Views:
+def random_views(run: PretrainingOptions, device: torch.device) -> Views:
     """One view of a batch: random coordinates in both layouts."""
-    time = torch.randn(settings.batch, TIME_TOKENS, config.time_features)
-    space = torch.randn(settings.batch, SPACE_TOKENS, config.space_features)
-    return Views(time.to(settings.device), space.to(settings.device))
+    time = torch.randn(run.training.batch_size, TIME_TOKENS, run.encoder.time_features)
+    space = torch.randn(run.training.batch_size, SPACE_TOKENS, run.encoder.space_features)
+    return Views(time.to(device), space.to(device))
 
 
-def our_side(model: HiCo, query: Views, key: Views, precision: str = "fp32") -> Side:
-    """Our step, the very one that pre-training takes."""
-    optimizer = make_optimizer(model, *RATES)
-
-    def _step() -> None:
-        set_precision(precision, query.time.device)
-        training_step(model, optimizer, query, key, precision)
-
-    return _step
-
-
-def plain_model(model: HiCo) -> Any:
-    """The oracle's model in the same state, so that both sides do the same sums."""
-    config = model.config
-    plain = oracle("model").PlainHiCo(
-        config.kind,
-        config.hidden_size,
-        config.num_heads,
-        config.num_layers,
-        config.granularity,
-        projection_size=model.projection_size,
-        queue_size=model.queue_size,
-        momentum=model.momentum,
-        temperature=model.temperature,
+def our_side(model: HiCo, query: Views, key: Views, run: PretrainingOptions) -> Side:
+    """Our step, the very one that pre-training takes; recorded already where it will be."""
+    device, training, speed = query.time.device, run.training, run.speed
+    optimizer = make_optimizer(
+        model,
+        learning_rate=training.lr,
+        momentum=training.momentum,
+        weight_decay=training.weight_decay,
     )
-    plain.load_state_dict(to_published(model))
-    return plain
+
+    def _losses() -> torch.Tensor:
+        return torch.stack([*training_step(model, optimizer, query, key, speed.precision)])
+
+    recorder, how = choose_recorder(speed.graph, device, resident=True)
+    step = Repeated(_losses, device, recorder, how)
+    set_precision(speed.precision, device)
+    for _ in range(WARM_UP + 1 if recorder is not None else 0):
+        step()
+    return step
 
 
 def plain_side(model: torch.nn.Module, query: Views, key: Views) -> Side:
-    """The oracle's step in the published order."""
-    steps: ModuleType = oracle("step")
-    optimizer = steps.plain_optimizer(model, *RATES)
-    return partial(steps.plain_step, model, optimizer, tuple(query), tuple(key))
+    """The oracle's step in the published order, at the published rates."""
+    steps = oracle("step")
+    return partial(
+        steps.plain_step, model, steps.plain_optimizer(model), query=tuple(query), key=tuple(key)
+    )

@@ -3,56 +3,41 @@
 import copy
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from dataset.batches import LabelledBatches
-from dataset.protocols import DATASETS
-from moco import HiCo
-from tools.checkpoint import RANDOM, fingerprint, load_encoder
+from moco.method import Method
+from options.classification import ClassificationOptions
+from options.groups import RANDOM
+from tools.checkpoint import fingerprint, load_encoder
+from tools.evaluation.classifier import Classifier, ClassifierFiles, EpochScore
 from tools.evaluation.features import extract
-from tools.evaluation.finetune import FineTuner, FinetuneSettings
-from tools.evaluation.probe import (
-    EpochScore,
-    LinearProbe,
-    ProbeFiles,
-    ProbeSettings,
-    check_labels,
-    train_probe,
+from tools.evaluation.finetune import FineTuner
+from tools.evaluation.probe import LinearProbe, check_labels, train_probe
+from tools.evaluation.results import (
+    RESULTS,
+    Json,
+    Scores,
+    per_class,
+    save_scores,
+    spread,
+    write_json,
+    write_names,
 )
-from tools.evaluation.runs import Outcome, Run, Task, identity, keep, plan_runs
+from tools.evaluation.runs import Run, identity, plan_runs, results_folder
 from tools.evaluation.subject import Downstream
 from tools.runtime import data_generator, until_signal
 
 
-class _Stop:
-    """Whether somebody asked the work to end: by which signal."""
-
-    number: int | None = None
-
-    def __call__(self, number: int) -> None:
-        self.number = number
-
-    def asked(self) -> bool:
-        """Whether it did."""
-        return self.number is not None
-
-
-def classify(
-    downstream: Downstream, task: Task, settings: ProbeSettings | FinetuneSettings
-) -> list[Outcome]:
+def classify(downstream: Downstream, options: ClassificationOptions) -> Json:
     """Train and test as often as asked, keep classifiers and scores, and write results.json.
 
-    Args:
-        downstream: the encoder and both parts of the split.
-        task: what and how often.
-        settings: how the classifier learns: ProbeSettings for "linear", else FinetuneSettings.
-
     Returns:
-        The outcome of each run.
+        The content of results.json.
 
     Raises:
         OSError, ValueError: when features, labels or the classifier to go on from do not fit.
@@ -60,162 +45,228 @@ def classify(
         RuntimeError: when a frozen encoder changed, which voids the score.
         SystemExit: status 128 + n after signal n, with everything saved to go on from.
     """
-    for note in downstream.notes(task.dataset, task.protocol):
+    for note in downstream.notes():
         downstream.report(note)
     for part, split in (("test", downstream.test), ("training", downstream.train)):
-        check_labels(part, split.labels, DATASETS[task.dataset].classes)
-    runs, outcomes, stop = plan_runs(downstream, task), [], _Stop()
-    work = _linear if task.mode == "linear" else _finetune
-    with until_signal(stop):
-        for outcome in work(downstream, task, settings, runs, stop):
-            outcomes.append(outcome)
-            folder = keep(downstream, task, outcomes)
-            downstream.report(f"classifiers written: {outcome.files.best}, {outcome.files.last}")
+        check_labels(part, split.labels, downstream.classes)
+    labels, signals = options.labels, []
+    runs, folder = plan_runs(downstream, options), results_folder(downstream, options)
+    results = downstream.describe() | {
+        "script": "action_classification.py",
+        "mode": options.mode,
+        "labels": {"fraction": labels.fraction, "subset": labels.subset},
+        "runs": [],
+    }
+    train = _linear if options.mode == "linear" else _finetune
+    with until_signal(signals.append):
+        for entry in train(downstream, options, runs, signals):
+            results["runs"].append(entry)
+            results["complete"] = len(results["runs"]) == labels.runs
+            results["summary"] = summarise(results["runs"])
+            write_json(folder / RESULTS, results)
+            downstream.report("classifiers written: {best}, {last}".format(**entry["classifiers"]))
     downstream.report(f"results and test scores written to {folder}")
-    return outcomes
+    return results
+
+
+class _Training:
+    """One run under way: its classifier, its files, and when it ends."""
+
+    def __init__(
+        self,
+        downstream: Downstream,
+        options: ClassificationOptions,
+        run: Run,
+        classifier: Classifier,
+        *,
+        encoder: str,
+        signals: list[int],
+    ) -> None:
+        """Open the files, and go on from an earlier call's where that was asked for.
+
+        Args:
+            downstream: what is scored.
+            options: how to learn.
+            run: what to learn from.
+            classifier: fresh.
+            encoder: fingerprint of what the run starts from.
+            signals: their numbers; the first one asks the work to end.
+        """
+        self.downstream, self.options, self.run = downstream, options, run
+        self.classifier, self.signals = classifier, signals
+        self.began = time.perf_counter()
+        self.files = ClassifierFiles(run.folder, run.stem, identity(options, run, encoder))
+        single, named = options.labels.runs == 1, Path(options.training.resume)
+        if options.training.resume:
+            # Of several runs each goes on from its own file, beside the one that is named.
+            own = named if single else named.with_name(self.files.last.name)
+            if own.is_file() or not named.is_file():
+                self.files.resume(classifier, own if own.is_file() else named)
+        if single:
+            classifier.check_unfinished()
+        if not single or options.labels.fraction < 1:
+            clips = f"{len(run.clips)} of {len(downstream.train)} training clips have labels"
+            downstream.report(f"run {run.number}: {clips}, seed {run.seed}")
+
+    @property
+    def finished(self) -> bool:
+        """Whether no epoch is left."""
+        return self.classifier.epoch >= self.options.training.epochs
+
+    def after_epoch(self, score: EpochScore) -> None:
+        """Report an epoch and save what it left, or end there if a signal asked for it."""
+        self.downstream.report(str(score))
+        if not self.finished:
+            if self.signals:
+                self.leave()
+            self.files.save(self.classifier, now=False)
+
+    def leave(self) -> None:
+        """Save everything and end, as a signal asked."""
+        self.files.save(self.classifier)
+        number, epoch, batch = self.signals[0], self.classifier.epoch, self.classifier.batch
+        where = f"{signal.Signals(number).name} at epoch {epoch}, batch {batch}"
+        self.downstream.report(f"stopped by {where}; go on with --resume {self.files.last}")
+        raise SystemExit(128 + number)
+
+    def finish(self, scores: Tensor) -> Json:
+        """Save classifier, scores and labelled names; say what came of the run.
+
+        Args:
+            scores: (N, L) of the test part after the last epoch.
+        """
+        self.files.save(self.classifier)
+        run, scores, test = self.run, scores.cpu(), self.downstream.test
+        folder = results_folder(self.downstream, self.options)
+        data, about = self.options.data, {"mode": self.options.mode}
+        about |= {"dataset": data.dataset, "protocol": data.protocol, "stream": data.stream}
+        scores_name, labelled_name = f"{run.stem}_scores.npz", None
+        content = Scores(test.names, test.labels.numpy(), scores.numpy(), about)
+        save_scores(folder / scores_name, content)
+        if self.options.labels.fraction < 1:
+            labelled_name = f"{run.stem}_labelled.txt"
+            write_names(folder / labelled_name, run.names)
+        return {
+            "run": run.number,
+            "seed": run.seed,
+            "labelled_clips": len(run.clips),
+            "labelled_names": labelled_name,
+            "last": self.classifier.last._asdict(),
+            "best": self.classifier.best._asdict(),
+            "per_class": per_class(scores, test.labels),
+            "history": [score._asdict() for score in self.classifier.history],
+            "scores": scores_name,
+            "classifiers": {"best": str(self.files.best), "last": str(self.files.last)},
+            "seconds": round(time.perf_counter() - self.began, 3),
+        }
 
 
 def _linear(
-    downstream: Downstream, task: Task, settings: ProbeSettings, runs: list[Run], stop: _Stop
-) -> Iterator[Outcome]:
+    downstream: Downstream, options: ClassificationOptions, runs: list[Run], signals: list[int]
+) -> Iterator[Json]:
     """Train a linear classifier on a frozen encoder, its features computed once for all runs."""
+    size, classes, device = downstream.config.feature_size, downstream.classes, downstream.device
     with downstream.frozen() as encoder:
         used = torch.cat([run.clips for run in runs]).unique()
-        train = None if task.crop == "random" else downstream.features("train", clips=used)
+        random = options.training.crop == "random"  # then each epoch has features of its own
+        train = None if random else downstream.features("train", clips=used)
         test = downstream.features("test")
         for run in runs:
-            began = time.perf_counter()
             generator = data_generator(run.seed)
-            sizes = (downstream.model.config.feature_size, DATASETS[task.dataset].classes)
-            probe = LinearProbe(*sizes, settings, generator, downstream.device)
-            files = ProbeFiles(run.folder, run.name, identity(downstream, task, run, encoder))
-            _resume(probe, files, task, run)
-            _announce(downstream, task, run)
-            chosen = None if train is None else train[torch.searchsorted(used, run.clips)]
-            _train_linear(downstream, task, run, probe, files, chosen, test, stop)
-            files.save(probe)
+            probe = LinearProbe(size, classes, options.training, generator, device=device)
+            training = _Training(downstream, options, run, probe, encoder=encoder, signals=signals)
+            if random:
+                chosen = _crops(downstream, run, generator)
+            else:
+                chosen = train[torch.searchsorted(used, run.clips)]
+            if not training.finished:
+                train_probe(
+                    probe,
+                    chosen,
+                    downstream.train.labels[run.clips],
+                    test,
+                    downstream.test.labels,
+                    after_epoch=training.after_epoch,
+                )
             with torch.no_grad():
-                scores = probe.fc(test)
-            yield _outcome(run, probe, scores, files, began)
+                yield training.finish(probe.fc(test))
 
 
-def _train_linear(
-    downstream: Downstream,
-    task: Task,
-    run: Run,
-    probe: LinearProbe,
-    files: ProbeFiles,
-    train: Tensor | None,
-    test: Tensor,
-    stop: _Stop,
-) -> None:
-    """Train to the last epoch; without features of the training part they come from new crops."""
-
-    def _crops(epoch: int) -> Tensor:
-        return downstream.features("train", generator=probe.generator, clips=run.clips)
-
-    def _after_epoch(score: EpochScore) -> None:
-        downstream.report(str(score))
-        files.save(probe, now=False)
-        if stop.asked() and probe.epoch < probe.settings.epochs:
-            _leave(downstream, probe, files, stop)
-
-    if task.runs > 1 and probe.epoch >= probe.settings.epochs:
-        return  # an earlier call has finished this run
-    labels = downstream.train.labels[run.clips], downstream.test.labels
-    features = _crops if train is None else train
-    train_probe(probe, features, labels[0], test, labels[1], _after_epoch)
+def _crops(downstream: Downstream, run: Run, generator: torch.Generator) -> Callable[[int], Tensor]:
+    """Return what computes the features of an epoch's random crops."""
+    return lambda epoch: downstream.features("train", generator=generator, clips=run.clips)
 
 
 def _finetune(
-    downstream: Downstream, task: Task, settings: FinetuneSettings, runs: list[Run], stop: _Stop
-) -> Iterator[Outcome]:
+    downstream: Downstream, options: ClassificationOptions, runs: list[Run], signals: list[int]
+) -> Iterator[Json]:
     """Train encoder and classifier, for each run from the same start or from new weights."""
     for run in runs:
-        began = time.perf_counter()
-        model = _fresh_model(downstream, task, run)
-        before = fingerprint(model.query.encoder)
+        model = _fresh_model(downstream, options, run)
+        before = fingerprint(model.encoder)
         torch.manual_seed(run.seed)  # of dropout
-        generator = data_generator(run.seed)
-        chosen = (run.clips, downstream.stream, settings.batch_size, generator)
-        batches = LabelledBatches(downstream.train, *chosen, random_crop=task.crop == "random")
-        tuner = FineTuner(model, DATASETS[task.dataset].classes, settings, batches)
-        recipe = {"batch size": settings.batch_size, "optimizer": settings.optimizer}
-        start = identity(downstream, task, run, before, **recipe)
-        files = ProbeFiles(run.folder, run.name, start)
-        _resume(tuner, files, task, run)
-        _announce(downstream, task, run)
-        scores = _train_tuner(downstream, task, tuner, files, stop)
-        files.save(tuner)
-        after = fingerprint(model.query.encoder)
+        batches = LabelledBatches(
+            downstream.train,
+            run.clips,
+            options.data.stream,
+            options.training.batch_size,
+            data_generator(run.seed),
+            random_crop=options.training.crop == "random",
+        )
+        tuner = FineTuner(model, downstream.classes, options, batches)
+        training = _Training(downstream, options, run, tuner, encoder=before, signals=signals)
+        entry = training.finish(_train_tuner(training, tuner))
+        after = fingerprint(model.encoder)
         downstream.report(f"encoder trained: sha256 {before[:16]} before, {after[:16]} after")
-        yield _outcome(run, tuner, scores, files, began)
+        yield entry
 
 
-def _train_tuner(
-    downstream: Downstream, task: Task, tuner: FineTuner, files: ProbeFiles, stop: _Stop
-) -> Tensor:
+def _train_tuner(training: _Training, tuner: FineTuner) -> Tensor:
     """Train to the last epoch, testing after each; return the (N, L) scores of the last."""
-    epochs, labels = tuner.settings.epochs, downstream.test.labels.to(downstream.device)
-    if tuner.epoch >= epochs:
-        if task.runs == 1:
-            raise ValueError(
-                f"--epochs {epochs}: the classifier has had {tuner.epoch}; ask for more"
-            )
-        return _test(downstream, tuner)
-    while True:
-        if not tuner.train_epoch(stop.asked):
-            _leave(downstream, tuner, files, stop)
-        scores = _test(downstream, tuner)
-        downstream.report(str(tuner.finish_epoch(scores, labels)))
-        if tuner.epoch >= epochs:
-            return scores
-        files.save(tuner, now=False)
+    test, stream = training.downstream.test, training.downstream.data.stream
+
+    def _test() -> Tensor:
+        with torch.no_grad():
+            return tuner.fc(extract(tuner.model, test, stream))
+
+    labels, scores = test.labels.to(test.device), None
+    while not training.finished:
+        if not tuner.train_epoch(lambda: bool(training.signals)):
+            training.leave()
+        scores = _test()
+        training.after_epoch(tuner.finish_epoch(scores, labels))
+    return _test() if scores is None else scores
 
 
-def _test(downstream: Downstream, tuner: FineTuner) -> Tensor:
-    with torch.no_grad():
-        return tuner.fc(extract(tuner.model, downstream.test, downstream.stream))
-
-
-def _outcome(
-    run: Run, learner: LinearProbe | FineTuner, scores: Tensor, files: ProbeFiles, began: float
-) -> Outcome:
-    figures = (learner.history, learner.last, learner.best, scores.cpu())
-    return Outcome(run, *figures, files, time.perf_counter() - began)
-
-
-def _fresh_model(downstream: Downstream, task: Task, run: Run) -> HiCo:
+def _fresh_model(downstream: Downstream, options: ClassificationOptions, run: Run) -> Method:
     """What a run starts from: the encoder as loaded, or new random weights for each run."""
-    if task.mode == "supervised" and run.number:
-        config, quiet = downstream.model.config, lambda line: None
-        model, _ = load_encoder(RANDOM, random_config=config, seed=run.seed, report=quiet)
+    if options.mode == "supervised" and run.number:
+        model, _ = load_encoder(
+            RANDOM, random_config=downstream.config, seed=run.seed, report=lambda line: None
+        )
         return model.to(downstream.device)
     return copy.deepcopy(downstream.model)
 
 
-def _resume(learner: LinearProbe | FineTuner, files: ProbeFiles, task: Task, run: Run) -> None:
-    """Go on from a run's own file: the one named, or with several runs the one beside it."""
-    if not task.resume:
-        return
-    named = Path(task.resume)
-    own = named if task.runs == 1 else named.with_name(files.last.name)
-    if own.is_file() or not named.is_file():
-        files.resume(learner, own if own.is_file() else named)
+def summarise(runs: list[Json]) -> Json:
+    """Mean and deviation over the runs of the last and the best epoch's accuracies, in percent."""
+    return {
+        which: {name: spread([run[which][name] for run in runs]) for name in ("top1", "top5")}
+        for which in ("last", "best")
+    }
 
 
-def _announce(downstream: Downstream, task: Task, run: Run) -> None:
-    if task.runs > 1 or task.fraction < 1:
-        clips = f"{len(run.clips)} of {len(downstream.train)} training clips have labels"
-        downstream.report(f"run {run.number}: {clips}, seed {run.seed}")
-
-
-def _leave(
-    downstream: Downstream, learner: LinearProbe | FineTuner, files: ProbeFiles, stop: _Stop
-) -> None:
-    """Save everything and end, as a signal asked."""
-    files.save(learner)
-    name = signal.Signals(stop.number).name
-    where = f"epoch {learner.epoch}, batch {getattr(learner, 'batch', 0)}"
-    downstream.report(f"stopped by {name} at {where}; go on with --resume {files.last}")
-    raise SystemExit(128 + stop.number)
+def verdict(results: Json) -> list[str]:
+    """Two lines: the last epoch and the best one, each labelled as what it is."""
+    chosen = "the test part chose its epoch"
+    reported = f"<- the metric the paper reports; {chosen}"
+    best = reported if results["mode"] == "linear" else f"<- {chosen}"
+    runs, lines = results["runs"], []
+    for which, meaning in (("last", "<- the headline"), ("best", best)):
+        said = str(EpochScore(**runs[0][which]))
+        if len(runs) > 1:
+            figures = results["summary"][which].values()
+            top1, top5 = (f"{one['mean']:.2f} ± {one['std']:.2f} %" for one in figures)
+            said = f"top-1 {top1}, top-5 {top5}, mean ± deviation of {len(runs)} runs"
+        lines.append(f"{which}  {said}  {meaning}")
+    return lines

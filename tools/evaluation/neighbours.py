@@ -47,79 +47,24 @@ class Ranking:
     precision: Tensor
 
 
-@dataclass(frozen=True)
-class Retrieval:
-    """What retrieval says of an encoder; accuracies in percent.
-
-    Attributes:
-        top1: test clips whose neighbours vote for their class.
-        top5: test clips with their class among the 5 nearest clips, whatever k is.
-        mean_average_precision: over the full ranking of the gallery.
-        predictions: (Q,) classes that were voted for.
-        neighbours: (Q, k) training clips, nearest first.
-    """
-
-    top1: float
-    top5: float
-    mean_average_precision: float
-    predictions: Tensor
-    neighbours: Tensor
-
-
-def retrieve(
-    train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, k: int = 1
-) -> Retrieval:
-    """Look up the training clips nearest to each test clip, on the features' device.
+def rank(
+    train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, most: int = 1
+) -> Ranking:
+    """Rank the training clips for each test clip, on the features' device.
 
     Args:
         train: (N, F) float32 features; lengths do not matter, a zero vector is similar to none.
         train_labels: (N,) classes from 0 on.
         test: (Q, F) features.
         test_labels: (Q,) classes.
-        k: neighbours that vote, of equal weight; on a draw the smaller class wins.
-
-    Returns:
-        Retrieval.
-
-    Raises:
-        ValueError: for features that are not finite, or fewer training clips than neighbours.
-    """
-    found = rank(train, train_labels, test, test_labels, max(k, min(5, len(train))), k)
-    train_labels, test_labels = train_labels.to(train.device), test_labels.to(train.device)
-    predictions = vote(train_labels[found.neighbours[:, :k]])
-    return Retrieval(
-        top1=100 * (predictions == test_labels).double().mean().item(),
-        top5=100 * recalled(found, train_labels, test_labels, 5).double().mean().item(),
-        mean_average_precision=100 * found.precision.mean().item(),
-        predictions=predictions,
-        neighbours=found.neighbours[:, :k],
-    )
-
-
-def rank(
-    train: Tensor,
-    train_labels: Tensor,
-    test: Tensor,
-    test_labels: Tensor,
-    most: int,
-    asked: int | None = None,
-) -> Ranking:
-    """Rank the training clips for each test clip, on the features' device.
-
-    Args:
-        train: (N, F) float32 features.
-        train_labels: (N,) classes from 0 on.
-        test: (Q, F) features.
-        test_labels: (Q,) classes.
         most: how many of the nearest are wanted.
-        asked: how many somebody asked for, where that is fewer, for messages.
 
     Raises:
         ValueError: for features that are not finite, or fewer training clips than neighbours.
     """
     train_labels, test_labels = train_labels.to(train.device), test_labels.to(train.device)
     gallery = _Gallery.of(train)
-    _check(gallery, test, most if asked is None else asked)
+    _check(gallery, test, most)
     near = torch.empty(len(test), most, dtype=torch.int64, device=test.device)
     precision = torch.empty(len(test), dtype=torch.float64, device=test.device)
     by_class = test_labels.argsort(stable=True)  # queries of a class share their right answers
@@ -139,27 +84,6 @@ def recalled(ranking: Ranking, train_labels: Tensor, test_labels: Tensor, k: int
     """Which test clips have one of their class among the k nearest: (Q,) boolean."""
     near = train_labels[ranking.neighbours[:, :k]]  # (Q, k)
     return (near == test_labels[:, None]).any(dim=1)
-
-
-def nearest(train: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k nearest training clips of each query, without regard to classes.
-
-    Args:
-        train: (N, F) float32 features.
-        queries: (Q, F) features.
-        k: how many.
-
-    Returns:
-        (Q, k) training clips, nearest first, and (Q, k) their cosine distances in [0, 2], float64.
-
-    Raises:
-        ValueError: as `rank`.
-    """
-    gallery = _Gallery.of(train)
-    _check(gallery, queries, k)
-    with _exact_products():
-        found = gallery.nearest(queries, *gallery.compare(queries), k)
-    return found, 1 - gallery.cosines(queries, found)
 
 
 def vote(labels: Tensor) -> Tensor:

@@ -4,8 +4,9 @@ Axes: N clips, L classes. Every file appears whole or not at all.
 """
 
 import json
+import os
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from tools.files import write_whole
 
 Json = dict[str, Any]
 RESULTS = "results.json"
-VERSION = 1
+VERSION = 2
 """Of the layout of results.json; raise it when a reader would have to change."""
 
 
@@ -46,14 +47,8 @@ def write_json(path: Path, content: Json) -> None:
     Raises:
         ValueError: a number that is not finite, which JSON does not have.
     """
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, default=os.fspath)
     write_whole(path, lambda file: file.write(text.encode() + b"\n"))
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} has no place in {RESULTS}")
 
 
 def write_names(path: Path, names: Sequence[str]) -> None:
@@ -127,11 +122,3 @@ def spread(values: Sequence[float]) -> Json:
     """Mean and sample standard deviation (n - 1); the deviation of one value is None."""
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return {"mean": statistics.fmean(values), "std": deviation, "runs": len(values)}
-
-
-def as_plain(settings: Mapping[str, object]) -> Json:
-    """Options as JSON takes them: paths as texts, tuples as lists."""
-    return {
-        name: list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path)
-        else value for name, value in settings.items()
-    }  # fmt: skip

@@ -1,12 +1,12 @@
-"""What every evaluation needs: a frozen encoder, both parts of a split, and their features.
+"""What every evaluation needs: an encoder, both parts of a split, and a proof that it is frozen.
 
 Axes: N clips, F = 2·G·d features of a clip.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,17 @@ from torch import Tensor
 from dataset.arrays import SplitArrays, load_arrays
 from dataset.packed import PackedSplit
 from dataset.protocols import DATASETS
-from moco import EncoderConfig, HiCo
-from tools.checkpoint import RANDOM, fingerprint, load_encoder
+from moco.config import EncoderConfig
+from moco.method import Method
+from options.groups import RANDOM, DataOptions, EvaluationOptions
+from options.parser import as_plain
+from tools.checkpoint import fingerprint, load_encoder
 from tools.evaluation.features import extract
 from tools.evaluation.results import VERSION, Json
 from tools.runtime import machine, pick_device, seed_everything
+
+PARTS = {"train": "train", "val": "test", "test": "test"}
+"""What a part of a split may be called, and its attribute of Downstream."""
 
 
 @dataclass(frozen=True)
@@ -28,70 +34,77 @@ class Downstream:
     """An encoder to score and the clips to score it on, all on one device.
 
     Attributes:
-        pretrained: the checkpoint, or "random".
-        model: in eval mode.
+        options: what the evaluation was told.
+        model: the method whose encoder is scored, in eval mode.
         train: the training part.
         test: the part called "val" on disk.
-        stream: "joint", "motion" or "bone".
         seed: of all that is drawn.
         report: is told what happens.
         provenance: where the encoder comes from, as tools.checkpoint.load_encoder says.
     """
 
-    pretrained: str
-    model: HiCo
+    options: EvaluationOptions
+    model: Method
     train: PackedSplit
     test: PackedSplit
-    stream: str
     seed: int
     report: Callable[[str], None]
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: Json
 
     @classmethod
     def open(
-        cls,
-        pretrained: str,
-        folder: Path,
-        stream: str,
-        *,
-        shape: dict[str, Any],
-        device: str = "auto",
-        seed: int | None = None,
-        report: Callable[[str], None] = print,
+        cls, options: EvaluationOptions, report: Callable[[str], None] = print
     ) -> "Downstream":
         """Load encoder and clips.
 
         Args:
-            pretrained: a checkpoint, or "random".
-            folder: of the split, as dataset.protocols.split_folder names it.
-            stream: "joint", "motion" or "bone".
-            shape: arguments of EncoderConfig, for a random encoder only.
-            device: name of where everything goes.
-            seed: of all that is drawn; None for a fresh one, which is reported.
+            options: which checkpoint, which split, where; without a seed a fresh one is drawn.
             report: is told what was loaded.
 
         Raises:
             FileNotFoundError: when there is no such checkpoint or split.
             ValueError: when one of them is damaged, or the two do not fit.
         """
-        place, seed = pick_device(device), seed_everything(seed)
-        config = EncoderConfig(**shape)
-        model, source = load_encoder(pretrained, random_config=config, seed=seed, report=report)
-        _check_features(model.config, pretrained)
+        if options.run.workers is not None:
+            report("--workers is not needed: the clips lie on the device")
+        device, seed = pick_device(options.run.device), seed_everything(options.run.seed)
+        model, provenance = load_encoder(
+            options.pretrained,
+            random_config=options.random_encoder.config,
+            seed=seed,
+            report=report,
+        )
+        _check_inputs(model.encoder.config, options.pretrained)
+        folder = options.data.folder
         parts = [load_arrays(folder, part) for part in ("train", "val")]
         for arrays in parts:
-            _check_frames(arrays, source)
-        train, test = (PackedSplit.from_arrays(arrays, place) for arrays in parts)
+            _check_frames(arrays, provenance)
+        train, test = (PackedSplit.from_arrays(arrays, device) for arrays in parts)
         report(f"{folder}: {len(train)} training and {len(test)} test clips")
-        report(f"on {place}, seed {seed}")
-        return cls(pretrained, model.to(place), train, test, stream, seed, report, source)
+        report(f"on {device}, seed {seed}")
+        return cls(options, model.to(device), train, test, seed, report, provenance)
+
+    @property
+    def data(self) -> DataOptions:
+        """Data set, protocol and stream that are scored."""
+        return self.options.data
+
+    @property
+    def classes(self) -> int:
+        """L, the number of classes of the data set."""
+        return self.data.known.classes
 
     @property
     def name(self) -> str:
         """What is scored, for messages."""
-        if self.pretrained == RANDOM:
+        if self.options.pretrained == RANDOM:
             return f"RANDOM encoder, not pre-trained, seed {self.seed}"
-        return self.pretrained
+        return self.options.pretrained
+
+    @property
+    def config(self) -> EncoderConfig:
+        """Kind and sizes of the encoder."""
+        return self.model.encoder.config
 
     @property
     def device(self) -> torch.device:
@@ -101,65 +114,67 @@ class Downstream:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the encoder that is scored."""
-        return fingerprint(self.model.query.encoder)
+        return fingerprint(self.model.encoder)
 
-    def describe(self, dataset: str, protocol: str) -> dict[str, Any]:
+    def part(self, name: str) -> PackedSplit:
+        """The clips of a part, by a key of PARTS."""
+        return getattr(self, PARTS[name])
+
+    def describe(self) -> Json:
         """What results say of an encoder and the clips it is scored on, as plain values."""
         return {
             "version": VERSION,
-            "dataset": dataset,
-            "protocol": protocol,
-            "stream": self.stream,
-            "counts": {
-                "train": len(self.train),
-                "test": len(self.test),
-                "classes": DATASETS[dataset].classes,
-            },
+            "dataset": self.data.dataset,
+            "protocol": self.data.protocol,
+            "stream": self.data.stream,
+            "counts": {"train": len(self.train), "test": len(self.test), "classes": self.classes},
             "pretrained": self.provenance | {"encoder_sha256": self.fingerprint},
-            "notes": self.notes(dataset, protocol),
-            "encoder": asdict(self.model.config),
+            "notes": self.notes(),
+            "encoder": asdict(self.config),
             "seed": self.seed,
             "machine": machine(self.device),
+            "settings": as_plain(self.options),
         }
 
-    def results_folder(self, words: Sequence[str], output: Path | None = None) -> Path:
-        """Where results go: a folder for each checkpoint and experiment, beside the checkpoint.
+    @property
+    def home(self) -> Path:
+        """The folder of the checkpoint; of a random encoder one under ./checkpoints."""
+        if self.options.pretrained == RANDOM:
+            return Path("checkpoints") / RANDOM
+        return Path(self.provenance["path"]).parent
+
+    def results_folder(self, output: Path | None, *words: str) -> Path:
+        """Where results go: `output`, or else a folder for each experiment beside the checkpoint.
 
         Args:
-            words: name the experiment.
-            output: a folder in its place.
+            output: what --output-path says.
+            words: name the experiment, beside data set, protocol and stream.
         """
         if output is not None:
             return output
-        if self.pretrained == RANDOM:
-            name, beside = self.model.config.kind, Path("checkpoints") / RANDOM
-        else:
-            path = Path(self.provenance["path"])
-            name, beside = path.name.removesuffix(".pth.tar"), path.parent
-        return beside / "_".join([name, *words])
+        name = Path(self.provenance["path"]).name.removesuffix(".pth.tar")
+        name = self.config.kind if self.options.pretrained == RANDOM else name
+        data = self.data
+        return self.home / "_".join([name, data.dataset, data.protocol, data.stream, *words])
 
-    def notes(self, dataset: str, protocol: str) -> list[str]:
+    def notes(self) -> list[str]:
         """Say how what is scored differs from what the encoder was pre-trained on.
 
-        Args:
-            dataset: that is scored.
-            protocol: its split.
-
         Returns:
-            A line for each remark; none where the checkpoint does not say, as published ones.
+            A line for each difference; none where the checkpoint does not say, as published ones.
         """
-        data = self.provenance.get("data") or {}
-        source, split = data.get("dataset", dataset), data.get("protocol", protocol)
-        stream = data.get("stream", self.stream)
+        ours, theirs = self.data, self.provenance.get("data") or {}
+        source = theirs.get("dataset", ours.dataset)
+        split = theirs.get("protocol", ours.protocol)
+        stream = theirs.get("stream", ours.stream)
         notes = []
-        if source != dataset:
-            notes.append(f"transfer: pre-trained on {source} {split}, scored on {dataset}")
-        elif split != protocol:
-            notes.append(
-                f"note: pre-trained on {split}; without labels it has seen test clips of {protocol}"
-            )
-        if stream != self.stream:
-            notes.append(f"note: pre-trained on {stream}, scored on {self.stream}")
+        if source != ours.dataset:
+            notes.append(f"transfer: pre-trained on {source} {split}, scored on {ours.dataset}")
+        elif split != ours.protocol:
+            seen = f"without labels it has seen test clips of {ours.protocol}"
+            notes.append(f"note: pre-trained on {split}; {seen}")
+        if stream != ours.stream:
+            notes.append(f"note: pre-trained on {stream}, scored on {ours.stream}")
         return notes
 
     @contextmanager
@@ -176,55 +191,36 @@ class Downstream:
             raise RuntimeError(f"the encoder changed while it was scored: {before}, then {after}")
         self.report(f"encoder unchanged: sha256 {before[:16]} before, {after[:16]} after")
 
-    def features(
-        self,
-        part: str,
-        *,
-        batch_size: int = 256,
-        generator: torch.Generator | None = None,
-        clips: Tensor | None = None,
-    ) -> Tensor:
-        """Features of every clip of one part, in its order, or of some clips.
+    def features(self, part: str, **how: Any) -> Tensor:
+        """Features of one part, (N, F) float32; `how` goes to `extract`.
 
-        Args:
-            part: "train" or "test".
-            batch_size: clips a pass; changes speed and memory only.
-            generator: draws crops of 50 to 100 % of the frames; without it the crop is the middle
-                95 %, and what it cost is reported.
-            clips: (N,) which clips and in which order, int64 on the CPU; None for all.
-
-        Returns:
-            (N, F) float32.
+        Without a generator of random crops it is reported how long they took.
         """
-        split = self.train if part == "train" else self.test
-        crop = "random" if generator else "centre"
-        chosen = {"batch_size": batch_size, "crop": crop, "clips": clips}
         start = time.perf_counter()
-        features = extract(self.model, split, self.stream, generator=generator, **chosen)
-        if generator is not None:
-            return features
-        seconds = time.perf_counter() - start
-        self.report(f"features of {part}: {len(features)} x {features.shape[1]} in {seconds:.1f} s")
+        features = extract(self.model, self.part(part), self.data.stream, **how)
+        if how.get("generator") is None:
+            size = f"{len(features)} x {features.shape[1]}"
+            self.report(f"features of {part}: {size} in {time.perf_counter() - start:.1f} s")
         return features
 
 
-def _check_frames(arrays: SplitArrays, source: Json) -> None:
+def _check_frames(arrays: SplitArrays, provenance: Json) -> None:
     """Refuse an encoder that knows clips resized to 50 frames where they were not, and reverse."""
-    data = source["data"]  # None for a random encoder and a published checkpoint
+    data = provenance["data"]  # None for a random encoder and a published checkpoint
     name = str(data.get("dataset", "")) if isinstance(data, dict) else ""
     resized = name in DATASETS and DATASETS[name].frames is not None  # one's own never are
     if not name or resized == arrays.resized:
         return
     kinds = {True: "clips resized to 50 frames", False: "clips of recorded length"}
     raise ValueError(
-        f"{source['path']} was pre-trained on {name}, {kinds[resized]}; {arrays.path} holds "
+        f"{provenance['path']} was pre-trained on {name}, {kinds[resized]}; {arrays.path} holds "
         f"{kinds[arrays.resized]}; evaluate on a data set of the same kind"
     )
 
 
-def _check_features(config: EncoderConfig, pretrained: str) -> None:
-    ours = EncoderConfig()
-    needed = (ours.time_features, ours.space_features)
+def _check_inputs(config: EncoderConfig, pretrained: str) -> None:
+    """Refuse an encoder of clips of another layout."""
+    needed = (EncoderConfig.time_features, EncoderConfig.space_features)
     if (config.time_features, config.space_features) != needed:
         raise ValueError(
             f"{pretrained} does not fit: it reads {config.time_features} and "

@@ -1,42 +1,72 @@
 """`python -m tools.prepare FORMAT ...`: raw data to arrays, one module for each format."""
 
+import difflib
 import importlib
+import signal
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from options.parser import Parser, spelled
+from tools.errors import one_line_errors
 
 FORMATS = {
-    "ntu": ("formats.ntu", "raw NTU RGB+D 60 or 120 skeletons"),
-    "utd-mhad": ("formats.utd_mhad", "UTD-MHAD skeletons (.mat)"),
-    "pyskl": ("formats.pyskl", "PYSKL or MMAction2 pickles of NTU RGB+D"),
-    "npz": ("formats.npz", "CTR-GCN, MAMP or STARS files of NTU RGB+D or PKU-MMD"),
-    "pku-mmd": ("formats.pku_mmd", "PKU-MMD I or II, raw videos and labels"),
-    "frame50": (
-        "formats.frame50",
-        "clips resized to 50 frames, as AimCLR and its kin do",
-    ),
-    "custom": (
-        "formats.custom",
-        "your own .npy or .skeleton files, described by a JSON",
-    ),
-    "synthetic": (
-        "synthetic.command",
-        "invent recordings and write them as raw NTU files",
-    ),
+    "ntu": "raw NTU RGB+D 60 or 120 skeletons",
+    "utd-mhad": "UTD-MHAD skeletons (.mat)",
+    "pyskl": "PYSKL or MMAction2 pickles of NTU RGB+D",
+    "npz": "CTR-GCN, MAMP or STARS files of NTU RGB+D or PKU-MMD",
+    "pku-mmd": "PKU-MMD I or II, raw videos and labels",
+    "frame50": "clips resized to 50 frames, as AimCLR and its kin do; checked, not changed",
+    "custom": "your own .npy or .skeleton files, described by a JSON file among them",
+    "synthetic": "invented recordings, written as raw NTU files",
 }
-"""The module whose main() takes a format's options, and what the format is."""
+"""What each format is. Its module in `formats` has its `Options` and `prepare(options)`."""
+_INTERRUPTED = 130
+"""Exit status after SIGINT, as shells have it."""
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Hand the command line to the format it names."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prepare what the command line names; expected errors end in one line."""
     arguments = sys.argv[1:] if argv is None else argv
     if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: python -m tools.prepare FORMAT [options]; a format's own --help has more\n")
-        print("\n".join(f"  {name:10}  {what}" for name, (_, what) in FORMATS.items()))
+        print("usage: python -m tools.prepare FORMAT [options]\n")
+        print("\n".join(f"  {name:10}  {what}" for name, what in FORMATS.items()))
+        print("\npython -m tools.prepare FORMAT --help lists the options of a format")
         return
-    if arguments[0] not in FORMATS:
-        print(f"error: format {arguments[0]}: choose from {', '.join(FORMATS)}", file=sys.stderr)
-        raise SystemExit(2)
-    module = importlib.import_module(f"tools.prepare.{FORMATS[arguments[0]][0]}")
-    module.main(arguments[1:])
+    with one_line_errors(), _interruptible():
+        name = _format(arguments[0])
+        module = importlib.import_module(f"tools.prepare.formats.{name.replace('-', '_')}")
+        loses = getattr(module.Options, "loses", ())
+        parser = Parser(
+            module.Options,
+            f"Prepare {FORMATS[name]}.",
+            program=f"python -m tools.prepare {name}",
+            epilog=f"Lost by this format: {'; '.join(loses)}." if loses else "",
+        )
+        module.prepare(parser.parse(arguments[1:]))
+
+
+def _format(word: str) -> str:
+    """Find the format that a word names."""
+    found = spelled(word.replace("_", "-"), tuple(FORMATS), {})
+    if found is None:
+        close = difflib.get_close_matches(word, FORMATS, n=1)
+        likely = f", did you mean {close[0]}?" if close else ""
+        raise ValueError(f"format {word}: no such format{likely}; known are {', '.join(FORMATS)}")
+    return found
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """End in one line after SIGINT, and after SIGTERM likewise."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        print(f"interrupted{f': {error}' if str(error) else ''}", file=sys.stderr)
+        raise SystemExit(_INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

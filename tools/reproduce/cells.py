@@ -1,45 +1,25 @@
-"""What there is to run: a selection expanded into pre-trainings and their evaluations.
+"""What there is to run: a selection expanded into pre-trainings and their evaluations."""
 
-Pure Python: nothing here reads a file.
-"""
-
-from collections.abc import Iterator
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-from dataset.protocols import DATASETS
+from options.evaluations import KINDS, PRETRAINING, Kind
+from options.parser import Parser, as_plain
+from options.reproduce import ReproduceOptions, Split
 
-PRETRAINING = "pretraining"
-MODES = ("linear", "knn", "finetune", "semi", "transfer", "ensemble")
-ENCODERS = ("GRU", "LSTM", "Transformer")
+ROOT = Path(__file__).resolve().parents[2]
+LAST, RESULTS = "checkpoint_last.pth.tar", "results.json"
 FUSED = "+"
-Split = tuple[str, str]
-"""A data set and one of its protocols, by name."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What is asked for.
-
-    Attributes:
-        splits: data sets and protocols to pre-train on.
-        encoders: kinds of sequence encoder.
-        streams: of "joint", "motion", "bone".
-        modes: evaluations.
-        seeds: each is a run of its own.
-        fractions: shares of the labels in semi-supervised learning, above 0, below 1.
-        subsets: how many subsets of each share are drawn.
-        targets: what transfer is scored on.
-    """
-
-    splits: tuple[Split, ...]
-    encoders: tuple[str, ...]
-    streams: tuple[str, ...]
-    modes: tuple[str, ...]
-    seeds: tuple[int, ...]
-    fractions: tuple[float, ...]
-    subsets: int
-    targets: tuple[Split, ...]
+Settings = dict[str, Any]
+_WHERE_AND_HOW = (
+    ("data.data_path", "pretrained", "checkpoints", "output_path", "output", "training.resume")
+    + ("search.save_features", "speed.graph", "run.device", "run.print_freq", "run.workers")
+)  # fmt: skip
+"""Options that do not change what comes out."""
 
 
 @dataclass(frozen=True)
@@ -63,111 +43,155 @@ class Run:
 
 @dataclass(frozen=True)
 class Cell:
-    """One thing to run: a pre-training or one evaluation of it.
+    """One thing to run: a pre-training or one evaluation of it."""
 
-    Attributes:
-        run: the pre-training that is meant or scored.
-        mode: PRETRAINING or one of MODES.
-        fraction: share of the labels; None for all.
-        subsets: subsets of that share; 1 with all labels.
-        target: what is scored where it is not what was trained on.
-    """
+    run: Run  # the pre-training that is meant or scored
+    mode: str  # a key of KINDS
+    fraction: float | None = None  # share of the labels; None for all
+    subsets: int = 1  # of that share
+    target: Split | None = None  # what is scored, where it is not what was trained on
 
-    run: Run
-    mode: str
-    fraction: float | None = None
-    subsets: int = 1
-    target: Split | None = None
+    @property
+    def kind(self) -> Kind:
+        """Its row."""
+        return KINDS[self.mode]
 
     @property
     def name(self) -> str:
         """The cell within its run."""
-        details = (self.fraction and f"{self.fraction:g}", *(self.target or ()))
-        return "-".join([self.mode, *(text for text in details if text)])
+        share = f"{self.fraction:g}" if self.fraction else ""
+        return "-".join(filter(None, (self.mode, share, *(self.target or ()))))
+
+    @property
+    def source(self) -> Split:
+        """The data set and protocol of the pre-training."""
+        return self.run.dataset, self.run.protocol
 
     @property
     def split(self) -> Split:
         """The data set and protocol that it reads."""
-        return self.target or (self.run.dataset, self.run.protocol)
+        return self.target or self.source
 
     def folder(self, out: Path) -> Path:
         """Where its files go."""
-        folder = out / self.run.name
-        return folder if self.mode == PRETRAINING else folder / self.name
+        return out / self.run.name / ("" if self.mode == PRETRAINING else self.name)
+
+    def record(self, out: Path) -> Path:
+        """The file that says with which settings it was begun; its log lies beside it."""
+        return out / self.run.name / f"{self.name}.json"
+
+    def state(self, out: Path) -> Path:
+        """The file that an interrupted run of it leaves to go on from."""
+        several = "_run0" if self.fraction else ""
+        classifier = f"{self.run.stream}{several}_model_last.pth.tar"
+        return self.folder(out) / (LAST if self.mode == PRETRAINING else classifier)
+
+    def product(self, out: Path) -> Path | None:
+        """The file of a finished cell that others are made of; None where there is none."""
+        products = {PRETRAINING: LAST, "linear": f"{self.run.stream}_scores.npz"}
+        return self.folder(out) / products[self.mode] if self.mode in products else None
 
     def needs(self) -> tuple["Cell", ...]:
         """What must be there first."""
         if self.mode == PRETRAINING:
             return ()
-        if self.mode != "ensemble":
+        if self.kind.over != "streams":
             return (Cell(self.run, PRETRAINING),)
-        named = vars(self.run)
         streams = self.run.stream.split(FUSED)
-        return tuple(Cell(Run(**named | {"stream": stream}), "linear") for stream in streams)
+        return tuple(Cell(replace(self.run, stream=stream), "linear") for stream in streams)
 
     def __str__(self) -> str:
         return f"{self.name} of {self.run}"
 
 
-def expand(selection: Selection) -> list[Cell]:
-    """List every cell, what others need first; one seed is whole before the next begins."""
-    cells: dict[Cell, None] = {}
-    for seed in selection.seeds:
-        for dataset, protocol in selection.splits:
-            for encoder in selection.encoders:
-                for stream in selection.streams:
+def expand(options: ReproduceOptions) -> list[Cell]:
+    """List every cell once, what others need first; one seed is whole before the next begins."""
+    fusing = [mode for mode in options.modes if KINDS[mode].over == "streams"]
+    cells: list[Cell] = []
+    for seed in options.seeds:
+        for dataset, protocol in options.splits:
+            for encoder in options.encoders:
+                for stream in options.streams:
                     run = Run(dataset, protocol, encoder, stream, seed)
-                    cells.update(dict.fromkeys(_of_run(run, selection)))
-                if "ensemble" in selection.modes:
-                    fused = Run(dataset, protocol, encoder, FUSED.join(selection.streams), seed)
-                    last = Cell(fused, "ensemble")
-                    cells.update(dict.fromkeys((*last.needs(), last)))
-    return list(cells)
+                    cells += _of_run(run, options)
+                for mode in fusing:
+                    last = Cell(replace(run, stream=FUSED.join(options.streams)), mode)
+                    cells += (*last.needs(), last)
+    return list(dict.fromkeys(cells))
 
 
-def _of_run(run: Run, selection: Selection) -> Iterator[Cell]:
+def _of_run(run: Run, options: ReproduceOptions) -> Iterator[Cell]:
     yield Cell(run, PRETRAINING)
-    for mode in selection.modes:
-        if mode == "semi":
-            for fraction in selection.fractions:
-                yield Cell(run, mode, fraction, selection.subsets)
-        elif mode == "transfer":
-            for target in selection.targets:
-                if _transfers(run, target, selection.splits):
+    for mode in options.modes:
+        over = KINDS[mode].over
+        if over == "fractions":
+            yield from (Cell(run, mode, share, options.subsets) for share in options.fractions)
+        elif over == "targets":
+            for target in options.targets:
+                # Of several splits of a data set, the namesake of the target's is scored.
+                same = run.protocol == target[1] or (run.dataset, target[1]) not in options.splits
+                if same and run.dataset != target[0]:
                     yield Cell(run, mode, target=target)
-        elif mode != "ensemble":
+        elif not over:
             yield Cell(run, mode)
 
 
-def _transfers(run: Run, target: Split, splits: tuple[Split, ...]) -> bool:
-    """Whether a run is scored on a target: of several splits of a data set, the namesake's is."""
-    if run.dataset == target[0]:
-        return False
-    return run.protocol == target[1] or (run.dataset, target[1]) not in splits
+def command(cell: Cell, options: ReproduceOptions, resume: Path | None = None) -> list[str]:
+    """The whole command of a cell; `resume` is a file to go on from."""
+    script = cell.kind.script
+    program = [str(ROOT / script)] if script.endswith(".py") else ["-m", script]
+    more = ["--resume", str(resume)] if resume else []
+    return [sys.executable, *program, *arguments(cell, options), *more]
 
 
-def choose_splits(datasets: tuple[str, ...], protocols: tuple[str, ...]) -> tuple[Split, ...]:
-    """Name the splits of a selection.
+def arguments(cell: Cell, options: ReproduceOptions) -> list[str]:
+    """The command line of a cell without the program."""
+    kinds = (*cell.kind.extras, cell.mode)
+    extras = [word for kind in kinds for word in options.extras.get(kind, ())]
+    out, folder, (dataset, protocol) = options.out, cell.folder(options.out), cell.split
+    if cell.kind.over == "streams":
+        files = [str(need.product(out)) for need in cell.needs()]
+        return [*files, *extras, "--output", str(folder / RESULTS)]
+    given = {"protocol": protocol, "data-path": options.data_path, "device": options.device}
+    given |= {"seed": cell.run.seed}
+    if cell.mode == PRETRAINING:
+        given |= {"pre-dataset": dataset, "skeleton-representation": cell.run.stream}
+        given |= {"encoder": cell.run.encoder, "checkpoint-path": folder}
+    else:
+        given |= {"finetune-dataset": dataset, "finetune-skeleton-representation": cell.run.stream}
+        given |= {"pretrained": Cell(cell.run, PRETRAINING).product(out), "output-path": folder}
+    if cell.fraction:
+        given |= {"label-fraction": cell.fraction, "runs": cell.subsets}
+    words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    return [*extras, *cell.kind.arguments, *words]
 
-    Args:
-        datasets: names of data sets.
-        protocols: names of protocols, all of each data set's when empty.
+
+def read(cell: Cell, options: ReproduceOptions) -> Any:
+    """The record that a cell's script makes of its command line.
 
     Raises:
-        ValueError: an unknown name, or a data set that has none of the protocols.
+        ValueError: an option that the script refuses, with the script's own words.
     """
-    known = dict.fromkeys(protocol for one in DATASETS.values() for protocol in one.folders)
-    for flag, names, among in (
-        ("--datasets", datasets, DATASETS), ("--protocols", protocols, known)
-    ):  # fmt: skip
-        for name in names:
-            if name not in among:
-                raise ValueError(f"{flag} {name}: known are {', '.join(among)}")
-    splits = []
-    for dataset in datasets:
-        folders = DATASETS[dataset].folders
-        chosen = [(dataset, name) for name in folders if not protocols or name in protocols]
-        if not chosen:
-            raise ValueError(f"--protocols {protocols[0]}: {dataset} has {', '.join(folders)}")
-        splits += chosen
-    return tuple(splits)
+    try:
+        return _parser(cell.mode).read(arguments(cell, options))
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{error} (of {cell.mode})") from None
+
+
+@cache
+def _parser(mode: str) -> Parser:
+    return KINDS[mode].parser()
+
+
+def lasting(record: Any) -> Settings:
+    """The settings of a script that decide what comes out, by dotted names, as JSON has them."""
+    left_out = tuple(f"{name}." for name in _WHERE_AND_HOW)
+    return {name: x for name, x in _flat(as_plain(record)) if not f"{name}.".startswith(left_out)}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -1,48 +1,26 @@
 """A child process: its lines go to a file, signals reach it once, and it can be watched."""
 
-import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_TAIL = 4096
-"""Bytes at the end of a log that are looked at for its last line."""
-
 
 @dataclass
 class Children:
-    """Runs one child at a time and passes signals on.
+    """Runs one child at a time and passes signals on."""
 
-    Attributes:
-        report: told the newest line of a child from time to time.
-        every: seconds between two such lines.
-        keep: open file descriptors that children inherit, such as a lock's.
-        stopped_by: number of the signal that ended the work, None while nothing did.
-    """
-
-    report: Callable[[str], None]
-    every: float = 60.0
-    keep: tuple[int, ...] = ()
-    stopped_by: int | None = None
+    report: Callable[[str], None]  # told the newest line of a child from time to time
+    every: float = 60.0  # seconds between two such lines
+    keep: tuple[int, ...] = ()  # open file descriptors that children inherit, such as a lock's
+    stopped_by: int | None = None  # number of the signal that ended the work
     _process: subprocess.Popen | None = None
 
-    def run(self, command: Sequence[str], log: Path, environment: dict[str, str]) -> int:
-        """Run a command to its end.
-
-        Args:
-            command: program and arguments.
-            log: file that its lines are added to.
-            environment: of the child.
-
-        Returns:
-            Its exit status, negative for a signal that killed it.
-        """
+    def run(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> int:
+        """Run a command, its lines added to a file; its exit status, -n after signal n."""
         with log.open("ab") as lines:
             # A session of its own: Ctrl-C in a terminal would reach the child a second time, which
             # tells it to drop everything.
@@ -57,23 +35,14 @@ class Children:
             )
         if self.stopped_by is not None:  # it came while the child was being started
             self._process.send_signal(self.stopped_by)
-        try:
-            return self._watch(self._process, log)
-        finally:
-            self._process = None
-
-    def _watch(self, process: subprocess.Popen, log: Path) -> int:
-        told, shown = time.monotonic(), ""
+        shown = ""
         while True:
             try:
-                return process.wait(timeout=min(1.0, self.every))
+                return self._process.wait(timeout=self.every)
             except subprocess.TimeoutExpired:
-                pass
-            if time.monotonic() - told >= self.every:
-                told, line = time.monotonic(), last_line(tail(log))
-                if line != shown:
-                    self.report(f"    {line}")
-                    shown = line
+                before, shown = shown, last_line(log)
+            if shown != before:
+                self.report(f"    {shown}")
 
     @contextmanager
     def passing_signals(self) -> Iterator[None]:
@@ -82,9 +51,10 @@ class Children:
         def _pass_on(number: int, _frame: FrameType | None) -> None:
             self.stopped_by = number
             if self._process is not None:
-                self._process.send_signal(number)
+                self._process.send_signal(number)  # does nothing once it has ended
 
-        before = {number: signal.signal(number, _pass_on) for number in SIGNALS}
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, _pass_on) for number in numbers}
         try:
             yield
         finally:
@@ -92,14 +62,9 @@ class Children:
                 signal.signal(number, handler)
 
 
-def tail(log: Path) -> str:
-    """The end of a log, enough for its last line."""
+def last_line(log: Path, start: int = 0) -> str:
+    """The last line of a file, from a byte on, that says something; "" where there is none."""
     with log.open("rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
-        return file.read().decode(errors="replace")
-
-
-def last_line(text: str) -> str:
-    """The last line that says something; "" where there is none."""
-    said = [line.strip() for line in text.splitlines() if line.strip()]
-    return said[-1] if said else ""
+        file.seek(max(start, log.stat().st_size - 4096))  # enough for a line
+        said = file.read().decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(said) if line.strip()), "")

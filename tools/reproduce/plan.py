@@ -1,83 +1,130 @@
-"""What would be run and how long it would take, printed; nothing is run and nothing is written."""
+"""What would be run and how long it would take, printed; nothing is run and nothing is written.
 
+The speed of a pre-training is what an earlier run of the same model wrote down, else it is measured
+on a few steps. The time of an evaluation follows from it by its encoder passes.
+"""
+
+import json
+import statistics
+import time
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from tools.reproduce import estimate
-from tools.reproduce.cells import PRETRAINING, Cell, Run
-from tools.reproduce.estimate import Speed
-from tools.reproduce.scripts import Settings
-from tools.reproduce.work import DONE, SKIPPED, TO_DO, Work, skipped
+from options.evaluations import PRETRAINING, PRETRAINING_PASSES
+from options.pretraining import PretrainingOptions
+from tools.reproduce.cells import Cell
+from tools.reproduce.run import DONE, SKIPPED, TO_DO, Runner, skipped
 from tools.training.log import METRICS
 
-
-class Speeds:
-    """The speed of each kind of pre-training, found once.
-
-    It is measured in the run's own metrics, else in those of a run of the same model in the same
-    folder, else calibrated.
-    """
-
-    def __init__(self, work: Work) -> None:
-        """Nothing is measured yet.
-
-        Args:
-            work: the selection.
-        """
-        self._out = work.setup.out
-        self._trainings = [cell for cell in work.cells if cell.mode == PRETRAINING]
-        self._options = work.options
-        self._calibrated: list[tuple[Settings, Speed]] = []
-
-    def of(self, run: Run) -> Speed:
-        """The speed of one run."""
-        own = self._options[Cell(run, PRETRAINING)]
-        for cell in (Cell(run, PRETRAINING), *self._trainings):
-            if estimate.same_speed(own, self._options[cell]):
-                speed = estimate.measured(cell.folder(self._out) / METRICS)
-                if speed:
-                    return speed
-        for options, speed in self._calibrated:
-            if estimate.same_speed(own, options):
-                return speed
-        self._calibrated.append((own, estimate.calibrate(own)))
-        return self._calibrated[-1][1]
+START_SECONDS = 5.0
+"""What a script takes before its work begins, roughly."""
+_NEWEST_ROWS, _CALIBRATION_STEPS = 50, 3
+Speed = tuple[float, str]
+"""Clips of pre-training a second, and how that is known."""
 
 
-def show(work: Work, report: Callable[[str], None] = print) -> None:
-    """Print every cell with its state, an estimate for what is to do, and the sum.
-
-    Args:
-        work: the selection; nothing of it is run.
-        report: takes the lines.
-    """
-    speeds, total, bases, counts = Speeds(work), 0.0, {}, {}
-    for cell, outcome in work.outcomes.items():
-        counts[outcome.state] = counts.get(outcome.state, 0) + 1
+def show(runner: Runner, report: Callable[[str], None] = print) -> None:
+    """Print every cell with its state, an estimate for what is to do, and the sum."""
+    speeds, total = measured(runner), 0.0
+    for cell, outcome in runner.outcomes.items():
         note = outcome.note
         if outcome.state == TO_DO:
-            duration = _duration(work, cell, speeds, bases)
+            duration = seconds(cell, runner, speeds)
             total += duration
-            note = f"about {estimate.in_words(duration)}"
+            note = f"about {in_words(duration)}"
         if outcome.state != SKIPPED:
             report(f"{outcome.state:8}  {cell}" + (f": {note}" if note else ""))
-    for line in skipped(work.outcomes):
+    for line in skipped(runner.outcomes):
         report(f"{SKIPPED:8}  {line}")
-    for basis, speed in bases.items():
-        report(f"speed: {speed:.0f} clips of pre-training a second, {basis}")
-    if bases:
+    if total:
+        for clips_per_second, basis in speeds.values():
+            report(f"speed: {clips_per_second:.0f} clips of pre-training a second, {basis}")
         report("an evaluation's time is reckoned from that speed by its encoder passes")
-    said = ", ".join(
-        f"{counts[state]} {state}" for state in (TO_DO, DONE, SKIPPED) if state in counts
-    )
-    report(f"{said}; about {estimate.in_words(total)} on this machine" if total else said)
+    counts = Counter(outcome.state for outcome in runner.outcomes.values())
+    said = ", ".join(f"{counts[name]} {name}" for name in (TO_DO, DONE, SKIPPED) if counts[name])
+    report(f"{said}; about {in_words(total)} on this machine" if total else said)
 
 
-def _duration(work: Work, cell: Cell, speeds: Speeds, bases: dict[str, float]) -> float:
-    if cell.mode == "ensemble":
-        return estimate.START_SECONDS
-    speed, options = speeds.of(cell.run), work.options[cell]
-    bases[speed.basis] = speed.clips_per_second
-    duration = estimate.seconds(cell, options, work.found[cell.split], speed)
-    if cell.mode != PRETRAINING:
-        return duration
-    return duration * estimate.share_left(cell.folder(work.setup.out) / METRICS, options)
+def seconds(cell: Cell, runner: Runner, speeds: dict[Any, Speed]) -> float:
+    """What a cell takes, or what is left of an interrupted pre-training.
+
+    Args:
+        cell: it has its data.
+        runner: the selection.
+        speeds: of models; one that is not there is measured and put there.
+    """
+    options, trained = runner.asked[cell], runner.asked.get(Cell(cell.run, PRETRAINING))
+    data = runner.found[cell.split]
+    passes = cell.kind.passes(options, data.train, data.test)
+    if not passes:
+        return START_SECONDS
+    if _model(trained) not in speeds:
+        speeds[_model(trained)] = calibrate(trained)
+    if cell.mode == PRETRAINING:
+        done = [row["epoch"] for row in rows(cell.folder(runner.options.out) / METRICS)][-1:]
+        passes *= max(0.0, 1 - sum(done) / options.training.epochs)
+    return START_SECONDS + passes / PRETRAINING_PASSES / speeds[_model(trained)][0]
+
+
+def measured(runner: Runner) -> dict[Any, Speed]:
+    """The speeds that earlier runs of the selection have written down, by model."""
+    speeds: dict[Any, Speed] = {}
+    for cell, options in runner.asked.items():
+        log = cell.folder(runner.options.out) / METRICS
+        found = [row["clips_per_second"] for row in rows(log)][-_NEWEST_ROWS:]
+        if cell.mode == PRETRAINING and found:
+            speeds.setdefault(_model(options), (statistics.median(found), f"measured in {log}"))
+    return speeds
+
+
+def _model(options: PretrainingOptions) -> Any:
+    """What the speed of a pre-training depends on."""
+    return options.encoder, options.contrast, options.training.batch_size, options.speed.precision
+
+
+def rows(log: Path) -> list[dict[str, float]]:
+    """The rows of a metrics file, except one that an interruption cut short."""
+    found = []
+    for line in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
+def calibrate(options: PretrainingOptions) -> Speed:
+    """Take a few steps on noise, with the model and batch of a pre-training."""
+    import torch
+
+    from moco import HiCo, Views
+    from tools.checkpoint import make_optimizer
+    from tools.runtime import pick_device, set_precision
+    from tools.training.trainer import training_step
+
+    device, precision = pick_device(options.run.device), options.speed.precision
+    set_precision(precision, device)
+    model = HiCo(options.encoder, options.contrast).to(device)
+    optimizer = make_optimizer(model, 1e-6, 0.9, 0.0)
+    batch, steps = options.training.batch_size, []
+    time_view = torch.randn(batch, 64, options.encoder.time_features, device=device)
+    space_view = torch.randn(batch, 50, options.encoder.space_features, device=device)
+    views = Views(time_view, space_view)
+    for _ in range(1 + _CALIBRATION_STEPS):  # the first one warms up
+        began = time.perf_counter()
+        float(training_step(model, optimizer, views, views, precision).total)  # waits for it
+        steps.append(time.perf_counter() - began)
+    basis = f"calibrated on {_CALIBRATION_STEPS} steps of {options.encoder.kind} here"
+    return batch / statistics.median(steps[1:]), basis
+
+
+def in_words(seconds: float) -> str:
+    """A duration in its two largest units."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "under a minute"
+    days, hours = divmod(minutes // 60, 24)
+    parts = ((days, "d"), (hours, "h"), (minutes % 60, "min"))
+    return " ".join([f"{count} {unit}" for count, unit in parts if count][:2])

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,14 @@ class RunLog:
     the epoch and leaves one line behind; elsewhere each row is a line of text.
     """
 
-    def __init__(self, folder: Path, steps: int, epochs: int, first_step: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        steps: int,
+        epochs: int,
+        first_step: int = 0,
+        watched: Sequence[str] = (),
+    ) -> None:
         """Open the logs, dropping what an interrupted run wrote beyond the step it resumes from.
 
         Args:
@@ -28,11 +36,12 @@ class RunLog:
             steps: batches an epoch.
             epochs: of the whole run.
             first_step: first step, counted from 0 over all epochs, that will be logged.
+            watched: names of shares in [0, 1] that a line shows beside the loss.
         """
         from torch.utils.tensorboard import SummaryWriter  # slow to import, needed by no one else
 
         folder.mkdir(parents=True, exist_ok=True)
-        self.steps, self.epochs = steps, epochs
+        self.steps, self.epochs, self.watched = steps, epochs, watched
         self.path = folder / METRICS
         _keep_rows_before(self.path, first_step)
         self._file = self.path.open("a", encoding="utf-8")
@@ -70,9 +79,10 @@ class RunLog:
         for name, value in row.items():
             if name not in ("epoch", "batch", "step"):
                 self._board.add_scalar(name, value, row["step"])
+        shares = [f"{name.replace('_', ' ')} {row[name]:.1%}  " for name in self.watched]
         self._line = (
             f"epoch {row['epoch']:3d}  batch {row['batch']:4d}/{self.steps}  "
-            f"loss {row['loss']:.4f}  instance accuracy {row['instance_accuracy']:.1%}  "
+            f"loss {row['loss']:.4f}  {''.join(shares)}"
             f"lr {row['learning_rate']:.2g}  {row['clips_per_second']:.0f} clips/s"
         )
         if self._bar is None:

@@ -1,76 +1,31 @@
-"""Pre-training: the step, the epochs around it, and getting back to the very same state.
+"""Pre-training: the epochs, and getting back to the very same state.
 
 A run is fixed by its seed, to the last bit on the CPU: everything random comes from the epoch
 generator (order, crops, augmentations) or torch's own (dropout), and both go into checkpoints.
 """
 
 import signal
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter as clock
 
 import torch
 from torch import Tensor
 
 from dataset.batches import PretrainingBatches
-from moco import HiCo, Views
-from moco.loss import Losses
+from moco import Method, Views
+from options.pretraining import PretrainingOptions
 from tools import checkpoint
 from tools.checkpoint import Payload
 from tools.runtime import random_states, restore_random, until_signal
 from tools.training.log import RunLog
 from tools.training.recorded import Repeated, choose_recorder
 from tools.training.schedule import learning_rate
+from tools.training.step import training_step
 
 LAST = "checkpoint_last.pth.tar"
 WRITING_SHARE = 0.02
 """Largest share of the time that writing checkpoint_last may take."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and how to train; the fields are the published options."""
-
-    epochs: int = 451
-    lr: float = 0.01
-    schedule: tuple[int, ...] = (351,)
-    cos: bool = False
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    print_freq: int = 10
-    save_freq: int = 50
-    start_epoch: int = 0
-    precision: str = "fp32"
-    graph: str = "auto"
-
-
-def training_step(
-    model: HiCo,
-    optimizer: torch.optim.Optimizer,
-    query: Views,
-    key: Views,
-    precision: str = "fp32",
-) -> Losses:
-    """One step in the published order; waits for nothing on the host.
-
-    Args:
-        model: in train mode; its parameters and queues change.
-        optimizer: over the query network.
-        query: first view of the batch.
-        key: second view.
-        precision: "bf16" runs the networks under autocast; the rest is float32 anyway.
-
-    Returns:
-        Losses of the batch before the step, detached.
-    """
-    model.update_momentum()
-    with torch.autocast(query.time.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        losses, keys = model(query, key)
-    model.enqueue(keys)
-    optimizer.zero_grad(set_to_none=True)
-    losses.total.backward()
-    optimizer.step()
-    return Losses(*(value.detach() for value in losses))
 
 
 @dataclass
@@ -87,49 +42,66 @@ class _Window:
     """Steps since the last printed row; their losses stay on the device until it is read."""
 
     losses: list[Tensor] = field(default_factory=list)
-    began: float = field(default_factory=time.perf_counter)
+    began: float = field(default_factory=lambda: clock())  # looked up late: tests replace it
+
+
+def _in_common(options: PretrainingOptions) -> Payload:
+    data = options.data
+    return {
+        "dataset": data.dataset,
+        "protocol": data.protocol,
+        "stream": data.stream,
+        "batch_size": options.training.batch_size,
+        "augmentation": data.augmentation,
+    }
 
 
 class Trainer:
-    """Trains a model on batches of views and keeps its checkpoints."""
+    """Trains a method on batches of views and keeps its checkpoints.
+
+    Attributes:
+        method: what is trained.
+        folder: where checkpoints and logs go.
+        data: which clips are seen and how, what a resumed run must have in common.
+        progress: where the run stands.
+        steps: one step a call; `.how` says how they are run.
+        stopped_by: number of the signal that ended the run.
+    """
 
     def __init__(
-        self, model: HiCo, batches: PretrainingBatches, plan: Plan, folder: Path, data: Payload
+        self, method: Method, batches: PretrainingBatches, options: PretrainingOptions
     ) -> None:
-        """Prepare a run from its beginning.
+        """Nothing is trained yet.
 
         Args:
-            model: on its device.
-            batches: of the split to train on.
-            plan: how long and how.
-            folder: of checkpoints and logs.
-            data: what the checkpoints say of the data (data set, protocol, stream, batch size); a
-                run resumes only on the same.
-
-        Raises:
-            ValueError: a queue that does not hold a whole number of batches.
+            method: on the device of the batches.
+            batches: made with `options`.
+            options: of the run.
         """
-        if model.queue_size % batches.batch_size:
-            raise ValueError(
-                f"--hico-k {model.queue_size} is not a multiple of --batch-size "
-                f"{batches.batch_size}"
-            )
-        self.model, self.batches, self.plan, self.folder, self.data = (
-            model, batches, plan, folder, data,
-        )  # fmt: skip
-        self.optimizer = checkpoint.make_optimizer(model, plan.lr, plan.momentum, plan.weight_decay)
-        device = batches.split.device
+        self.method, self.batches, self.options = method, batches, options
+        self.folder = options.checkpoints.folder
+        training, device = options.training, batches.split.device
+        self.optimizer = checkpoint.make_optimizer(
+            method,
+            learning_rate=training.lr,
+            momentum=training.momentum,
+            weight_decay=training.weight_decay,
+        )
         resident = batches.split.frames.device.type == device.type
-        recorder, how = choose_recorder(plan.graph, device, resident)
+        recorder, how = choose_recorder(options.speed.graph, device, resident)
         if recorder is not None:  # a number would be fixed by the recording
             for group in self.optimizer.param_groups:
-                group["lr"] = torch.tensor(plan.lr, device=device)
+                group["lr"] = torch.tensor(training.lr, device=device)
+        self.data = _in_common(options)
         self.steps = Repeated(self._step, device, recorder, how)
-        self.progress = Progress(epoch=plan.start_epoch, step=plan.start_epoch * len(batches))
+        self.progress = self._at_epoch(training.start_epoch)
         self.stopped_by: int | None = None
         self._window = _Window()
         self._last_written = -float("inf")
         self._writing_seconds = 0.0
+
+    def _at_epoch(self, epoch: int) -> Progress:
+        return Progress(epoch=epoch, step=epoch * len(self.batches))
 
     def resume(self, path: Path) -> str:
         """Go on where a checkpoint was written, in place.
@@ -145,52 +117,30 @@ class Trainer:
             ValueError: another model, other data, or no optimiser.
         """
         payload = checkpoint.read(path)
-        self._refuse_other_run(payload, path)
-        loaded = checkpoint.to_model(payload, path)
-        self.model.load_state_dict(loaded.state_dict())
+        checkpoint.load_into(self.method, self.data, payload, path)
         checkpoint.restore_optimizer(self.optimizer, payload, path)
         if "random" not in payload:
-            self.progress = Progress(epoch=int(payload.get("epoch", 0)))
-            self.progress.step = self.progress.epoch * len(self.batches)
-            return f"resumed from {path}, a published checkpoint: fresh draws from epoch " + str(
-                self.progress.epoch
+            self.progress = self._at_epoch(int(payload.get("epoch", 0)))
+            return (
+                f"resumed from {path}, a published checkpoint: fresh draws from epoch "
+                f"{self.progress.epoch}"
             )
         self.progress = Progress(**payload["progress"])
         self.batches.generator.set_state(payload["random"]["epoch_generator"])
         restore_random(payload["random"], self.batches.split.device)
         return f"resumed from {path} at epoch {self.progress.epoch}, batch {self.progress.batch}"
 
-    def _refuse_other_run(self, payload: Payload, path: Path) -> None:
-        here = checkpoint.describe_model(self.model) | {"data": self.data}
-        for part, values in here.items():
-            for name, value in payload.get(part, {}).items():
-                if name in values and values[name] != value:
-                    raise ValueError(
-                        f"--resume {path} was trained with {name} {value}, not {values[name]}; "
-                        "give the same option or start a new run"
-                    )
-        sizes = {k: v.shape for k, v in checkpoint.to_published(self.model).items()}
-        for name, tensor in payload["state_dict"].items():
-            if name in sizes and sizes[name] != tensor.shape:
-                raise ValueError(
-                    f"--resume {path}: {name} is {tuple(tensor.shape)}, this model has "
-                    f"{tuple(sizes[name])}; give the encoder and queue options it was trained with"
-                )
-            if name not in sizes:
-                raise ValueError(f"--resume {path}: this model has no {name}; check --encoder")
-
     def payload(self) -> Payload:
         """The run as it stands between two steps, ready for `checkpoint.save_whole`."""
         between = self.progress.batch == 0
         generator = self.batches.generator.get_state() if between else self.batches.epoch_state
-        random = {"epoch_generator": generator, **random_states(self.batches.split.device)}
         return checkpoint.pack(
-            self.model,
+            self.method,
             self.optimizer,
             self.progress.epoch,
             data=self.data,
             progress=vars(self.progress).copy(),
-            random=random,
+            random={"epoch_generator": generator, **random_states(self.batches.split.device)},
         )
 
     def run(self, log: RunLog) -> None:
@@ -202,9 +152,9 @@ class Trainer:
         Raises:
             FloatingPointError: a loss that is not finite; no checkpoint is written after it.
         """
-        self.model.train()
+        self.method.train()
         with until_signal(self._stop):
-            while self.progress.epoch < self.plan.epochs and self.stopped_by is None:
+            while self.progress.epoch < self.options.training.epochs and self.stopped_by is None:
                 self._run_epoch(log)
         if self.stopped_by is not None:
             log.say(
@@ -217,22 +167,32 @@ class Trainer:
         self.stopped_by = number
 
     def _run_epoch(self, log: RunLog) -> None:
-        progress, plan = self.progress, self.plan
-        rate = learning_rate(plan.lr, progress.epoch, plan.epochs, plan.schedule, plan.cos)
+        progress, batches, training = self.progress, self.batches, self.options.training
+        rate = learning_rate(
+            training.lr,
+            progress.epoch,
+            epochs=training.epochs,
+            milestones=training.schedule,
+            cosine=training.cos,
+        )
         checkpoint.set_learning_rate(self.optimizer, rate)
-        self.batches.start_epoch()
+        batches.start_epoch()
         log.start_epoch(progress.epoch, progress.batch)
         self._window = _Window()
-        while progress.batch < len(self.batches) and self.stopped_by is None:
-            self.batches.seek(progress.batch)
+        while progress.batch < len(batches) and self.stopped_by is None:
+            batches.seek(progress.batch)
             self._window.losses.append(self.steps().clone())
             progress.batch += 1
             progress.step += 1
             log.advance()
-            if progress.batch % plan.print_freq == 0 or progress.batch == len(self.batches):
+            if progress.batch % self.options.run.print_freq == 0:
                 self._read_losses(log, rate)
         self._read_losses(log, rate)
         log.end_epoch()
+        self._end_epoch()
+
+    def _end_epoch(self) -> None:
+        progress = self.progress
         if progress.batch == 0:  # stopped before the first batch: the epoch is drawn again
             self.batches.generator.set_state(self.batches.epoch_state)
         if progress.batch == len(self.batches):
@@ -241,11 +201,10 @@ class Trainer:
         self._save_last()
 
     def _step(self) -> Tensor:
-        """One step on the batch that was sought: its losses and their sum, (7,)."""
-        query, key = self.batches.views()
-        losses = training_step(
-            self.model, self.optimizer, Views(*query), Views(*key), self.plan.precision
-        )
+        """One step on the batch that was sought: its losses and their total, (losses + 1,)."""
+        query, key = (Views(*view) for view in self.batches.views())
+        precision = self.options.speed.precision
+        losses = training_step(self.method, self.optimizer, query, key, precision)
         return torch.stack([*losses, losses.total])
 
     def _read_losses(self, log: RunLog, rate: float) -> None:
@@ -253,18 +212,10 @@ class Trainer:
         window, self._window = self._window, _Window()
         if not window.losses:
             return
-        values = torch.stack(window.losses).cpu()  # (steps, 7)
-        names = (*Losses._fields, "loss")
-        first = self.progress.batch - len(values)
-        broken = (~torch.isfinite(values)).nonzero()
-        if len(broken):
-            row, column = broken[0].tolist()
-            raise FloatingPointError(
-                f"the {names[column]} loss is {values[row, column]} at epoch "
-                f"{self.progress.epoch}, batch {first + row}; training stopped and the checkpoints "
-                f"before it in {self.folder} are intact: try a smaller --lr than {rate:g}"
-            )
-        seconds = time.perf_counter() - window.began
+        values = torch.stack(window.losses).cpu()  # (steps, losses + 1)
+        names = (*self.method.losses._fields, "loss")
+        self._refuse_broken(values, names, rate)
+        seconds = clock() - window.began
         log.write(
             {
                 "epoch": self.progress.epoch,
@@ -276,19 +227,30 @@ class Trainer:
             }
         )
 
+    def _refuse_broken(self, values: Tensor, names: tuple[str, ...], rate: float) -> None:
+        broken = (~torch.isfinite(values)).nonzero()
+        if len(broken):
+            row, column = broken[0].tolist()
+            batch = self.progress.batch - len(values) + row
+            raise FloatingPointError(
+                f"the {names[column]} loss is {values[row, column]} at epoch "
+                f"{self.progress.epoch}, batch {batch}; training stopped and the checkpoints "
+                f"before it in {self.folder} are intact: try a smaller --lr than {rate:g}"
+            )
+
     def _save_numbered(self) -> None:
         """Keep the epochs that the published code keeps: counted from 0, divisible."""
         epoch = self.progress.epoch - 1
-        if epoch % self.plan.save_freq == 0:
+        if epoch % self.options.checkpoints.save_freq == 0:
             path = self.folder / f"checkpoint_{epoch:04d}.pth.tar"
             checkpoint.save_whole(self.payload(), path)
 
     def _save_last(self) -> None:
         """Write checkpoint_last where that costs little of the time, and always at an end."""
-        began = time.perf_counter()
-        ended = self.progress.epoch == self.plan.epochs or self.stopped_by is not None
+        began = clock()
+        ended = self.progress.epoch == self.options.training.epochs or self.stopped_by is not None
         if not ended and (began - self._last_written) * WRITING_SHARE < self._writing_seconds:
             return
         checkpoint.save_whole(self.payload(), self.folder / LAST)
-        self._last_written = time.perf_counter()
+        self._last_written = clock()
         self._writing_seconds = self._last_written - began

@@ -10,51 +10,71 @@ Axes: N clips, C=3 coordinates (metres), T=50 frames, V=25 joints, M=2 bodies.
 
 import os
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 import numpy as np
 
 from dataset.arrays import PARTIAL, SplitArrays, load_arrays, load_label_array
 from dataset.protocols import DATASETS, PARTS, DataSet, split_folder
-from tools.prepare.pipeline.command import Parser, guard
-from tools.prepare.pipeline.recordings import counted
+from options.parser import REQUIRED, file_path, option
+from options.prepare import RawOptions, choice_option, raw_option
+from tools.prepare.pipeline.report import summarise
 
 FORMS = tuple(name for name, dataset in DATASETS.items() if dataset.frames)
 
-LOSES = (
-    "the recorded length and speed of every clip, and of long ones all detail",
-    "how bodies were turned, and the distance between two persons",
-    "names, where there is only a .npy of labels; those written are placeholders",
-)
+PROTOCOLS = tuple(sorted({name for form in FORMS for name in DATASETS[form].folders}))
 _CHUNK = 1024  # clips checked or written at a time: 31 MB
 
 
-def load(raw: Path, part: str, dataset: DataSet, labels: Path | None = None) -> SplitArrays:
-    """Read one part of a folder of the AimCLR family and check every clip of it.
+@dataclass(frozen=True, kw_only=True)
+class Options(RawOptions):
+    """Which clips to take over, and what they are."""
 
-    Args:
-        raw: the folder.
-        part: "train" or "val".
-        dataset: what it holds.
-        labels: folder of the 300-frame set that the clips were made of, with `{part}_label.pkl`;
-            it gives names that the folder itself may lack.
+    loses: ClassVar = (
+        "the recorded length and speed of every clip, and of long ones all detail",
+        "how bodies were turned, and the distance between two persons",
+        "names, where there is only a .npy of labels; those written are placeholders",
+    )
+    raw: Path = raw_option("folder of one split, with train_position.npy and val_position.npy")
+    dataset: str = choice_option(REQUIRED, FORMS, "what the folder holds")
+    protocol: str = choice_option(REQUIRED, PROTOCOLS, "which of its splits")
+    labels: Path | None = option(
+        None,
+        read=file_path,
+        metavar="DIR",
+        help="folder with train_label.pkl and val_label.pkl of the 300-frame set that the clips "
+        "were made of; it gives names",
+        shown="none",
+    )
 
-    Raises:
-        OSError: when a file is not there.
-        ValueError: when a file is not what it should be, or labels differ.
-    """
+
+def prepare(options: Options) -> None:
+    """Check both parts, write them, and say what became of them."""
+    dataset = DATASETS[options.dataset]
+    folder = split_folder(options.out, dataset, options.protocol)
+    parts = {part: load(options, part) for part in PARTS}
+    take_over(parts, folder)
+    counts = {options.protocol: {part: len(arrays.names) for part, arrays in parts.items()}}
+    remark = f"{dataset.frames} frames a clip; not to be mixed with recorded lengths"
+    summarise(dataset, counts, [remark], options)
+
+
+def load(options: Options, part: str) -> SplitArrays:
+    """Read one part, "train" or "val", and check every clip of it."""
+    raw = options.raw
     position, array = raw / f"{part}_position.npy", raw / f"{part}_label.npy"
     if not position.is_file():
         raise FileNotFoundError(f"no file {position}; give --raw a folder of the AimCLR family")
-    pickled = (labels or raw) / f"{part}_label.pkl"
-    if not pickled.is_file() and (labels or not array.is_file()):
-        here = f"{pickled}" if labels else f"{array} or {pickled.name}"
+    pickled = (options.labels or raw) / f"{part}_label.pkl"
+    if not pickled.is_file() and (options.labels or not array.is_file()):
+        here = f"{pickled}" if options.labels else f"{array} or {pickled.name}"
         raise FileNotFoundError(f"no label file {here}; copy it there or give --labels its folder")
     arrays = load_arrays(raw, part, pickled if pickled.is_file() else None)
     if pickled.is_file() and array.is_file():
         _compare(arrays, pickled, array)
-    _check(arrays, dataset)
+    _check(arrays, DATASETS[options.dataset])
     return arrays
 
 
@@ -87,15 +107,7 @@ def _check(arrays: SplitArrays, dataset: DataSet) -> None:
 
 
 def take_over(parts: dict[str, SplitArrays], folder: Path) -> None:
-    """Write both parts, in the published layout; the files appear whole and together.
-
-    Args:
-        parts: what to write, by part.
-        folder: of the protocol.
-
-    Raises:
-        OSError: when a file cannot be written; nothing is left behind.
-    """
+    """Write both parts, in the published layout; the files appear whole and together."""
     folder.mkdir(parents=True, exist_ok=True)
     unfinished: list[Path] = []
     try:
@@ -122,41 +134,3 @@ def _write_clips(arrays: SplitArrays, file: BinaryIO) -> None:
     np.lib.format.write_array_header_1_0(file, header)
     for begin in range(0, len(arrays.data), _CHUNK):
         file.write(np.ascontiguousarray(arrays.data[begin : begin + _CHUNK], "<f4").data)
-
-
-def prepare(raw: Path, out: Path, dataset: DataSet, protocol: str, labels: Path | None) -> None:
-    """Check both parts, write them, and say what became of them.
-
-    Raises:
-        OSError: when a file is not there or cannot be written.
-        ValueError: when a file is not what it should be.
-    """
-    folder = split_folder(out, dataset.name, protocol)
-    parts = {part: load(raw, part, dataset, labels) for part in PARTS}
-    take_over(parts, folder)
-    print(f"{dataset.title} in {out}:")
-    counts = ", ".join(f"{part} {len(arrays.names):,}" for part, arrays in parts.items())
-    print(f"  {dataset.folders[protocol]}: {counts}")
-    print(f"  {counted(dataset.frames, 'frame')} a clip; not to be mixed with recorded lengths")
-    for loss in LOSES:
-        print(f"  lost: {loss}")
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Run the command line."""
-    parser = Parser(
-        "frame50",
-        "Check clips resized to 50 frames and put them in place, as they are.",
-        raw="folder of one split, with train_position.npy and val_position.npy",
-        loses=LOSES,
-        builds=False,
-    )
-    add = parser.add_argument
-    add("--dataset", required=True, choices=FORMS, help="what the folder holds")
-    add("--protocol", required=True, metavar="NAME", help="which of its splits")
-    text = "folder with train_label.pkl and val_label.pkl of the 300-frame set; it gives names"
-    add("--labels", type=Path, metavar="DIR", help=text)
-    options = parser.parse_args(argv)
-    dataset = DATASETS[options.dataset]
-    given = (options.raw, options.out, dataset, options.protocol, options.labels)
-    guard(lambda: prepare(*given))

@@ -8,15 +8,18 @@ Axes: F frames, V=25 joints, C=3 coordinates (metres), S=4 body slots, M=2 bodie
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from dataset.protocols import DATASETS, NTU60, NTU120, DataSet
+from dataset.protocols import DATASETS, DataSet
 from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
-from tools.prepare.pipeline.command import Parser, run
-from tools.prepare.pipeline.recordings import Collection, Recording, counted, files_under
+from options.parser import file_path, option
+from options.prepare import BuildOptions, choice_option
+from tools.prepare.pipeline.build import build
+from tools.prepare.pipeline.recordings import Collection, Recording, files_under, remarks_on
 from tools.prepare.pipeline.regular import Bodies, is_finite, read_regular, to_float
 
 SUFFIX = ".skeleton"
@@ -27,6 +30,27 @@ _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})", re.ASCII)
 _HEADER_LINES = 3  # prose and a blank line before the names in the official missing lists
 _BODY_LINES = 2 + NUM_JOINTS  # a header, the number of joints, the joints
 _JOINT_VALUES = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(BuildOptions):
+    """Which recordings to prepare."""
+
+    dataset: str = choice_option(
+        "ntu60", ("ntu60", "ntu120"), "which recordings, setups 1 to 17 and actions 1 to 60, or all"
+    )
+    missing: Path | None = option(
+        None,
+        read=file_path,
+        metavar="FILE",
+        help="names of recordings to leave out, one a line",
+        shown="the official list of the data set",
+    )
+
+
+def prepare(options: Options) -> None:
+    """Write the arrays of all protocols of the data set."""
+    build(collect(options), options)
 
 
 class ClipName(NamedTuple):
@@ -40,15 +64,16 @@ class ClipName(NamedTuple):
 
     @classmethod
     def parse(cls, name: str) -> "ClipName":
-        """Read a name without its ending.
-
-        Raises:
-            ValueError: when it does not follow the pattern.
-        """
+        """Read a name without its ending; a ValueError where it does not follow the pattern."""
         match = _NAME.fullmatch(name)
         if not match or not all(int(number) for number in match.groups()):
             raise ValueError("its name is not SsssCcccPpppRrrrAaaa.skeleton")
         return cls(*map(int, match.groups()))
+
+    @property
+    def name(self) -> str:
+        """The name without ending."""
+        return "S{:03}C{:03}P{:03}R{:03}A{:03}".format(*self)
 
     def belongs_to(self, dataset: DataSet) -> bool:
         """Whether the recording is one of the data set's."""
@@ -70,15 +95,7 @@ def official_missing_list(dataset: str) -> Path:
 
 
 def read_missing_list(path: Path) -> set[str]:
-    """Read the names of a list of recordings to leave out.
-
-    Args:
-        path: a text file, one name a line with or without ending, below up to three lines of prose.
-
-    Raises:
-        ValueError: when the file is not such a list.
-        OSError: when it cannot be read.
-    """
+    """Read a list of recordings: a name a line, below up to three lines of prose."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
@@ -95,21 +112,13 @@ def read_missing_list(path: Path) -> set[str]:
     return names
 
 
-def collect(raw: Path, dataset: DataSet, missing: set[str]) -> Collection:
-    """Find the recordings of a data set.
-
-    Args:
-        raw: folder of `.skeleton` files, in it or in its folders.
-        dataset: NTU60 or NTU120.
-        missing: names of recordings to leave out.
-
-    Raises:
-        OSError: when the folder cannot be read, or holds no such file.
-        ValueError: when none of the recordings belongs to the data set.
-    """
+def collect(options: Options) -> Collection:
+    """Find the recordings of a data set that are not on the list of missing ones."""
+    raw, dataset = options.raw, DATASETS[options.dataset]
+    missing = read_missing_list(options.missing or official_missing_list(dataset.name))
     recordings, bad, strangers, left_out = [], {}, 0, 0
     kinds: dict[tuple[str, ...], dict[str, str]] = {}  # a dict for each of 114,480 would be large
-    for path in files_under(raw, SUFFIX):
+    for name, path in files_under(raw, SUFFIX).items():
         try:
             clip = ClipName.parse(path.stem)
         except ValueError as error:
@@ -122,34 +131,23 @@ def collect(raw: Path, dataset: DataSet, missing: set[str]) -> Collection:
         else:
             parts = clip.parts(dataset)
             parts = kinds.setdefault(tuple(parts.values()), parts)
-            recordings.append(Recording(path.name, path, clip.action - 1, parts))
+            recordings.append(Recording(name, path, clip.action - 1, parts))
     if not recordings and not bad:
         raise ValueError(f"--raw {raw}: no usable {dataset.name} recording in it")
-    remarks = [
-        f"{counted(left_out, 'recording')} left out: on the list of missing skeletons",
-        f"{counted(strangers, 'recording')} ignored: not part of {dataset.name}",
-    ]
+    remarks = remarks_on(
+        (left_out, "recording", "left out: on the list of missing skeletons"),
+        (strangers, "recording", f"ignored: not part of {dataset.name}"),
+    )
     return Collection(dataset, recordings, read, bad, remarks)
 
 
 def read(recording: Recording) -> np.ndarray:
-    """Read a recording's file and keep its two bodies of largest spread.
-
-    Returns:
-        (3, F, 25, 2) float32 metres; absent bodies and empty frames are zero.
-
-    Raises:
-        ValueError: when the file is not a whole recording, saying why.
-        OSError: when it cannot be read.
-    """
+    """Read a file and keep its two bodies of largest spread: (3, F, 25, 2) float32 metres."""
     return choose_bodies(parse(recording.path.read_bytes()))
 
 
 def parse(content: bytes) -> np.ndarray:
-    """Read the first four bodies of each frame.
-
-    Args:
-        content: of a `.skeleton` file, with any line ends.
+    """Read the first four bodies of each frame of a `.skeleton` file.
 
     Returns:
         (4, F, 25, 3) float64 metres, bodies by their place in the frame; absent ones are zero.
@@ -230,18 +228,9 @@ def _joint(lines: list[str], line: int) -> list[float]:
 
 
 def choose_bodies(bodies: np.ndarray) -> np.ndarray:
-    """Keep the two bodies of largest spread, the larger first.
-
-    Args:
-        bodies: (4, F, 25, 3) metres.
-
-    Returns:
-        (3, F, 25, 2) float32 metres.
-    """
+    """Of (4, F, 25, 3) keep the two of largest spread, the larger first: (3, F, 25, 2) float32."""
     spread = [_spread(body) for body in bodies]
-    chosen = np.argsort(spread, kind="stable")[::-1][
-        :NUM_BODIES
-    ]  # of equals the later, as published
+    chosen = np.argsort(spread, kind="stable")[::-1][:NUM_BODIES]  # of equals the later, as ever
     return bodies[chosen].transpose(3, 1, 2, 0).astype(np.float32)
 
 
@@ -249,24 +238,3 @@ def _spread(body: np.ndarray) -> float:
     """Standard deviations of x, y and z of a body (F, 25, 3) where it is there, added; metres."""
     there = body[body.sum(axis=(1, 2)) != 0]
     return sum(there[:, :, axis].std() for axis in range(NUM_COORDINATES)) if len(there) else 0.0
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Run the command line."""
-    parser = Parser("ntu", "Prepare raw NTU RGB+D skeletons: both protocols from one reading.")
-    parser.add_argument(
-        "--dataset",
-        choices=(NTU60.name, NTU120.name),
-        default=NTU60.name,
-        help="which recordings: setups 1-17 and actions 1-60, or all (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--missing",
-        type=Path,
-        metavar="FILE",
-        help="names of recordings to leave out (default: the official list of the data set)",
-    )
-    options = parser.parse_args(argv)
-    dataset = DATASETS[options.dataset]
-    missing = options.missing or official_missing_list(dataset.name)
-    run(options, lambda: collect(options.raw, dataset, read_missing_list(missing)))

@@ -9,23 +9,27 @@ Axes: F frames, C=3 coordinates (metres), V=25 joints, M=2 bodies.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from dataset.protocols import DATASETS, PARTS, PKU_MMD_PART1, PKU_MMD_PART2, DataSet
-from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
-from tools.prepare.pipeline.command import Parser, run
+from dataset.skeleton import MAX_FRAMES
+from options.prepare import BuildOptions, choice_option, raw_option
+from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.recordings import (
+    ROW_NUMBERS,
     Collection,
     EmptyClipError,
     Recording,
-    counted,
-    existing_folder,
+    bodies_of_rows,
+    remarks_on,
     state,
+    two_bodies,
 )
 
 SKELETONS, LABELS = ("PKU_Skeleton_Renew", "skeleton"), ("Train_Label_PKU_final", "label")
@@ -46,17 +50,40 @@ VIDEO_NAMES = {
     PKU_MMD_PART2.name: re.compile(r"A\d{2}N\d{2}-[LMR]", re.ASCII),
 }
 
-LOSES = (
-    "frames of a clip beyond 300",
-    "which clips were labelled with less confidence",
-    "with --rows cmd the first frame of every clip, which is how CMD reads the labels",
-)
-_ROW = NUM_BODIES * NUM_JOINTS * NUM_COORDINATES
 _ENDINGS = (".txt", ".skeleton", ".label")  # code reads the first, the release names the others
 
 
-@dataclass(frozen=True)
-class Label:
+@dataclass(frozen=True, kw_only=True)
+class Options(BuildOptions):
+    """Which part of the release to prepare, and how it is read."""
+
+    loses: ClassVar = (
+        "frames of a clip beyond 300",
+        "which clips were labelled with less confidence",
+        "with --rows cmd the first frame of every clip, which is how CMD reads the labels",
+    )
+    raw: Path = raw_option("folder of the release: its skeletons, its labels and its split files")
+    dataset: str = choice_option(PKU_MMD_PART1.name, SPLIT_FILES, "which part of the release")
+    rows: str = choice_option(
+        "inclusive",
+        ("inclusive", "cmd"),
+        "how labels count frames, from 1 to the last as meant, or from 0 without the last as CMD, "
+        "HaLP, PCM3 and MAMP do",
+    )
+    cut: str = choice_option(
+        "head",
+        ("head", "centre"),
+        "what is kept of more than 300 frames, the first as CMD and its kin do, or the middle as "
+        "AimCLR and its kin do",
+    )
+
+
+def prepare(options: Options) -> None:
+    """Write the arrays of the protocols whose split files are there."""
+    build(collect(options), options)
+
+
+class Label(NamedTuple):
     """One line of a label file: a class from 1 on, and rows of the video from 1 on, inclusive."""
 
     action: int
@@ -77,15 +104,10 @@ class Instances:
     centre: bool
 
     def __call__(self, recording: Recording) -> np.ndarray:
-        """Cut one clip out of its video.
-
-        Returns:
-            (3, F, 25, 2) float32 metres, F at most 300; absent bodies are zero.
+        """Cut one clip out of its video: (3, F, 25, 2) float32 metres, F at most 300.
 
         Raises:
             EmptyClipError: when the video has no such frames, or nobody in them.
-            ValueError: when one of its rows is not 150 numbers.
-            OSError: when the video cannot be read.
         """
         lines = _lines(recording.path.parent)
         begin, end = self.rows[recording.name]
@@ -98,8 +120,7 @@ class Instances:
         values = _numbers(lines[begin:end], begin)
         if not values.any():
             raise EmptyClipError
-        bodies = values.reshape(-1, NUM_BODIES, NUM_JOINTS, NUM_COORDINATES)
-        return np.ascontiguousarray(bodies.transpose(3, 0, 2, 1))
+        return two_bodies(bodies_of_rows(values))
 
 
 @lru_cache(maxsize=1)  # clips come video by video
@@ -111,22 +132,23 @@ def _numbers(lines: list[bytes], begin: int) -> np.ndarray:
     """Read rows of 150 numbers each: (F, 150) float32."""
     values = [line.split() for line in lines]
     for row, numbers in enumerate(values, start=begin + 1):
-        if len(numbers) != _ROW:
-            raise ValueError(f"row {row} has {len(numbers)} numbers, not {_ROW}")
-    try:
-        exact = np.array(values, dtype=np.bytes_).astype(np.float64)
-    except ValueError:
-        wrong = next(row for row, numbers in enumerate(values) if not _are_numbers(numbers))
-        raise ValueError(f"row {begin + wrong + 1} does not hold numbers") from None
+        if len(numbers) != ROW_NUMBERS:
+            raise ValueError(f"row {row} has {len(numbers)} numbers, not {ROW_NUMBERS}")
     with np.errstate(over="ignore"):  # what float32 cannot hold is named as not finite
-        return exact.astype(np.float32)
+        try:
+            return np.array(values, dtype=np.bytes_).astype(np.float64).astype(np.float32)
+        except ValueError:
+            raise ValueError(f"row {begin + _first_wrong(values)} does not hold numbers") from None
 
 
-def _are_numbers(values: list[bytes]) -> bool:
-    try:
-        return len([float(value) for value in values]) > 0
-    except ValueError:
-        return False
+def _first_wrong(values: list[list[bytes]]) -> int:
+    """Return the first row, from 1 on, that does not hold numbers."""
+    for row, numbers in enumerate(values, start=1):
+        try:
+            np.array(numbers, dtype=np.bytes_).astype(np.float64)
+        except ValueError:
+            return row
+    return len(values)
 
 
 def _text(path: Path) -> str:
@@ -134,12 +156,7 @@ def _text(path: Path) -> str:
 
 
 def read_split(path: Path, dataset: DataSet) -> dict[str, str]:
-    """Read a split file: "train" or "val" for each video.
-
-    Raises:
-        ValueError: when it is not two headings with names, or names what is no video of this part.
-        OSError: when it cannot be read.
-    """
+    """Read a split file: "train" or "val" for each video."""
     lines = [line for line in _text(path).splitlines() if line.strip()]
     if len(lines) != 2 * len(PARTS):
         raise ValueError(f"{path} has {len(lines)} lines, not a heading and names, twice")
@@ -157,22 +174,16 @@ def read_split(path: Path, dataset: DataSet) -> dict[str, str]:
 
 def _check_name(path: Path, name: str, dataset: DataSet) -> None:
     """Refuse a name that is no video's of this part."""
-    if VIDEO_NAMES[dataset.name].fullmatch(name):
-        return
-    for other, pattern in VIDEO_NAMES.items():
-        if pattern.fullmatch(name):
-            title = DATASETS[other].title
-            raise ValueError(f"{path}: {name} is a video of {title}; give the file of the release")
-    raise ValueError(f"{path}: {name} is no video of {dataset.title}")
+    fits = [part for part, pattern in VIDEO_NAMES.items() if pattern.fullmatch(name)]
+    if not fits:
+        raise ValueError(f"{path}: {name} is no video of {dataset.title}")
+    if dataset.name not in fits:
+        title = DATASETS[fits[0]].title
+        raise ValueError(f"{path}: {name} is a video of {title}; give the file of the release")
 
 
 def read_labels(path: Path, classes: int) -> list[Label]:
-    """Read a label file.
-
-    Raises:
-        ValueError: when a line is not a label, or there is none.
-        OSError: when it cannot be read.
-    """
+    """Read a label file."""
     labels = []
     for number, line in enumerate(_text(path).splitlines(), start=1):
         if not line.strip():
@@ -193,51 +204,60 @@ def read_labels(path: Path, classes: int) -> list[Label]:
     return labels
 
 
-def collect(raw: Path, dataset: DataSet, rows: str = "inclusive", cut: str = "head") -> Collection:
-    """Find the clips in the videos of one part.
-
-    Args:
-        raw: folder of the release, with the folders of skeletons and labels and the split files.
-        dataset: PKU_MMD_PART1 or PKU_MMD_PART2.
-        rows: "inclusive" counts frames from 1 and keeps the last, "cmd" counts from 0 and does not.
-        cut: "head" or "centre", what is kept of a clip of more than 300 frames.
-
-    Raises:
-        OSError: when one of them cannot be read.
-        ValueError: when one of them is not there, or a split file makes no sense.
-    """
-    skeletons, labels = _videos(raw, SKELETONS), _videos(raw, LABELS)
-    splits, remarks = _read_splits(raw, dataset)
-    recordings, bad = [], {}
-    places: dict[str, tuple[int, int]] = {}
-    for video, parts in _by_video(splits).items():
-        try:
-            lines = _labels_of(video, skeletons, labels, dataset)
-        except _BadVideoError as error:
-            bad[error.path] = str(error)
-            continue
-        for index, label in enumerate(lines):
-            name = f"{video}_{index:03}"
-            path = skeletons[video] / f"{index:03}"
-            recordings.append(Recording(name, path, label.action - 1, parts))
-            places[name] = (label.first - (rows == "inclusive"), label.last)
-    remarks += _remarks(places, skeletons.keys() - _by_video(splits).keys(), cut)
+def collect(options: Options) -> Collection:
+    """Find the clips in the videos of one part of the release."""
+    dataset = DATASETS[options.dataset]
+    skeletons, labels = _videos(options.raw, SKELETONS), _videos(options.raw, LABELS)
+    splits, remarks = _read_splits(options.raw, dataset)
+    wanted = sorted({video for parts in splits.values() for video in parts})
+    labelled, bad = _read_all_labels(wanted, skeletons, labels, dataset.classes)
+    recordings: list[Recording] = []
+    rows: dict[str, tuple[int, int]] = {}
+    for video, lines in labelled.items():
+        parts = {protocol: of[video] for protocol, of in splits.items() if video in of}
+        for index, (action, first, last) in enumerate(lines):
+            name, path = f"{video}_{index:03}", skeletons[video] / f"{index:03}"
+            recordings.append(Recording(name, path, action - 1, parts))
+            rows[name] = (first - (options.rows == "inclusive"), last)
+    long = sum(end - begin > MAX_FRAMES for begin, end in rows.values())
+    kept = "first" if options.cut == "head" else "middle"
+    remarks += remarks_on(
+        (long, "clip", f"of more than {MAX_FRAMES} frames cut to its {kept} {MAX_FRAMES}"),
+        (len(skeletons.keys() - set(wanted)), "video", "ignored: in no split file"),
+    )
     states = [state(path) for path in skeletons.values()]
     return Collection(
         replace(dataset, folders={name: dataset.folders[name] for name in splits}),
         recordings,
-        Instances(places, cut == "centre"),
+        Instances(rows, options.cut == "centre"),
         bad,
         remarks,
-        LOSES,
         item="clip",
-        settings=f"pku-mmd {cut} {sorted(places.items())} {states}",
+        settings=f"pku-mmd {options.cut} {sorted(rows.items())} {states}",
     )
+
+
+def _read_all_labels(
+    videos: Iterable[str], skeletons: Mapping[str, Path], labels: Mapping[str, Path], classes: int
+) -> tuple[dict[str, list[Label]], dict[Path, str]]:
+    """Return the labels of each video that has both its files, and the bad files and faults."""
+    found, bad = {}, {}
+    for video in videos:
+        gone = [files for files in (skeletons, labels) if video not in files]
+        if gone:
+            path = next(iter(gone[0].values())).parent / video
+            bad[path] = "it is in a split file but not there"
+            continue
+        try:
+            found[video] = read_labels(labels[video], classes)
+        except (ValueError, OSError) as error:
+            bad[labels[video]] = str(error)
+    return found, bad
 
 
 def _videos(raw: Path, names: tuple[str, ...]) -> dict[str, Path]:
     """Return the files of the first folder with one of these names, by their own without ending."""
-    found = (path for name in names for path in sorted(existing_folder(raw).rglob(name)))
+    found = (path for name in names for path in sorted(raw.rglob(name)))
     folders = [path for path in found if path.is_dir()]
     if not folders:
         raise FileNotFoundError(f"--raw {raw}: no folder {' or '.join(names)} in it")
@@ -260,76 +280,3 @@ def _read_splits(raw: Path, dataset: DataSet) -> tuple[dict[str, dict[str, str]]
         wanted = [name for names in SPLIT_FILES[dataset.name].values() for name in names]
         raise FileNotFoundError(f"--raw {raw}: no {', '.join(wanted)} in it")
     return splits, remarks
-
-
-def _by_video(splits: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
-    """Turn the parts of each protocol's videos into the parts of each video, sorted by name."""
-    names = sorted({video for parts in splits.values() for video in parts})
-    return {
-        video: {protocol: parts[video] for protocol, parts in splits.items() if video in parts}
-        for video in names
-    }
-
-
-class _BadVideoError(ValueError):
-    """Raised for a video none of whose clips can be prepared."""
-
-    def __init__(self, path: Path, fault: object) -> None:
-        super().__init__(fault)
-        self.path = path
-
-
-def _labels_of(
-    video: str, skeletons: Mapping[str, Path], labels: Mapping[str, Path], dataset: DataSet
-) -> list[Label]:
-    """Return the labels of a video that has both its files, or raise a _BadVideoError."""
-    for files in (skeletons, labels):
-        if video not in files:
-            folder = next(iter(files.values())).parent
-            raise _BadVideoError(folder / video, "it is in a split file but not there")
-    try:
-        return read_labels(labels[video], dataset.classes)
-    except (ValueError, OSError) as error:
-        raise _BadVideoError(labels[video], error) from None
-
-
-def _remarks(places: Mapping[str, tuple[int, int]], unused: set[str], cut: str) -> list[str]:
-    """Count what is cut, and the videos that no split file names."""
-    long = sum(end - begin > MAX_FRAMES for begin, end in places.values())
-    kept = "first" if cut == "head" else "middle"
-    counts = (
-        (
-            long,
-            f"{counted(long, 'clip')} of more than {MAX_FRAMES} frames cut to its {kept} "
-            f"{MAX_FRAMES}",
-        ),
-        (len(unused), f"{counted(len(unused), 'video')} ignored: in no split file"),
-    )
-    return [remark for count, remark in counts if count]
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Run the command line."""
-    parser = Parser(
-        "pku-mmd",
-        "Prepare PKU-MMD I or II from raw videos and labels: both protocols from one reading.",
-        raw="folder of the release: its skeletons, its labels and its split files",
-        loses=LOSES,
-    )
-    add = parser.add_argument
-    choices = (PKU_MMD_PART1.name, PKU_MMD_PART2.name)
-    text = "which part of the release (default: %(default)s)"
-    add("--dataset", choices=choices, default=choices[0], help=text)
-    text = (
-        "how labels are read: frames from 1 on with the last, as meant, or from 0 on without, as "
-        "CMD, HaLP, PCM3 and MAMP do (default: %(default)s)"
-    )
-    add("--rows", choices=("inclusive", "cmd"), default="inclusive", help=text)
-    text = (
-        "what is kept of more than 300 frames: the first, as CMD and its kin, or the middle, as "
-        "AimCLR and its kin (default: %(default)s)"
-    )
-    add("--cut", choices=("head", "centre"), default="head", help=text)
-    options = parser.parse_args(argv)
-    dataset = DATASETS[options.dataset]
-    run(options, lambda: collect(options.raw, dataset, options.rows, options.cut))

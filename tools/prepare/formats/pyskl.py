@@ -7,53 +7,55 @@ float16 (M, F, 25, 3) metres as the camera saw them, neither centred nor turned.
 Axes: F frames, C=3 coordinates (metres), V=25 joints, M=1 or 2 bodies.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from dataset.protocols import DATASETS, NTU60, NTU120, PARTS, DataSet
-from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
-from tools.prepare.pipeline.command import Parser, run
+from dataset.protocols import DATASETS, PARTS, DataSet
+from dataset.skeleton import MAX_FRAMES, NUM_COORDINATES, NUM_JOINTS
+from options.prepare import BuildOptions, choice_option, raw_option
+from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.pickles import load_plain
-from tools.prepare.pipeline.recordings import Collection, Recording, counted, existing_file, state
+from tools.prepare.pipeline.recordings import Collection, Recording, remarks_on, state, two_bodies
 
 PROTOCOLS = {"cross_view": "xview", "cross_subject": "xsub", "cross_setup": "xset"}
 """What the pickles call a protocol; `_train` and `_val` follow."""
 
-LOSES = (
-    "float16 rounds coordinates, by up to 1 mm at 2 to 4 m and 2 mm beyond",
-    "when frames were empty, where PYSKL dropped them",
-    "bodies taken for noise, and the order of two bodies, where PYSKL chose them",
-)
+
+@dataclass(frozen=True, kw_only=True)
+class Options(BuildOptions):
+    """Which pickle to prepare."""
+
+    loses: ClassVar = (
+        "float16 rounds coordinates, by up to 1 mm at 2 to 4 m and 2 mm beyond",
+        "when frames were empty, where PYSKL dropped them",
+        "bodies taken for noise, and the order of two bodies, where PYSKL chose them",
+    )
+    raw: Path = raw_option(
+        "the pickle, such as ntu60_3danno.pkl or ntu60_3d.pkl; read in one process, whatever -j "
+        "says",
+        "FILE",
+    )
+    dataset: str = choice_option("ntu60", ("ntu60", "ntu120"), "what the pickle holds")
+
+
+def prepare(options: Options) -> None:
+    """Write the arrays of all protocols that the pickle splits."""
+    build(collect(options.raw, DATASETS[options.dataset]), options)
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """Reads recordings from the annotations of a pickle that is in memory.
-
-    Attributes:
-        by_name: the annotation of each recording.
-    """
+    """Reads recordings from the annotations of a pickle that is in memory, by name."""
 
     by_name: Mapping[str, Mapping[str, Any]]
 
     def __call__(self, recording: Recording) -> np.ndarray:
-        """Read one recording.
-
-        Returns:
-            (3, F, 25, 2) float32 metres, at most the first 300 frames; absent bodies are zero.
-
-        Raises:
-            ValueError: when its annotation does not hold a skeleton, saying why.
-        """
-        annotation = self.by_name[recording.name]
-        bodies = _keypoint(annotation)[:, :MAX_FRAMES]
-        parsed = np.zeros((NUM_COORDINATES, bodies.shape[1], NUM_JOINTS, NUM_BODIES), np.float32)
-        parsed[..., : len(bodies)] = bodies.transpose(3, 1, 2, 0)
-        return parsed
+        """Read the first 300 frames of a recording: (3, F, 25, 2) float32 metres."""
+        return two_bodies(_keypoint(self.by_name[recording.name])[:, :MAX_FRAMES])
 
 
 def _keypoint(annotation: Mapping[str, Any]) -> np.ndarray:
@@ -66,8 +68,6 @@ def _keypoint(annotation: Mapping[str, Any]) -> np.ndarray:
             f"its keypoint has shape {bodies.shape}, not (bodies, frames, 25, 3): "
             "only 3D skeletons of the second Kinect can be prepared"
         )
-    if not 1 <= len(bodies) <= NUM_BODIES:
-        raise ValueError(f"it has {len(bodies)} bodies, not 1 or 2")
     frames = annotation.get("total_frames", bodies.shape[1])
     if frames != bodies.shape[1]:
         raise ValueError(f"it has {bodies.shape[1]} frames, its total_frames says {frames}")
@@ -75,17 +75,8 @@ def _keypoint(annotation: Mapping[str, Any]) -> np.ndarray:
 
 
 def collect(raw: Path, dataset: DataSet) -> Collection:
-    """Read a pickle and find the recordings of its splits.
-
-    Args:
-        raw: the pickle.
-        dataset: NTU60 or NTU120.
-
-    Raises:
-        OSError: when the file cannot be read.
-        ValueError: when it is not such a pickle, or of another data set.
-    """
-    content = load_plain(existing_file(raw))
+    """Read a pickle and find the recordings of its splits."""
+    content = load_plain(raw)
     if not isinstance(content, dict) or not {"split", "annotations"} <= content.keys():
         raise ValueError(f"{raw} holds no dict of split and annotations, as PYSKL pickles do")
     parts = _read_splits(raw, content["split"], dataset)
@@ -106,7 +97,6 @@ def collect(raw: Path, dataset: DataSet) -> Collection:
         Annotations(by_name),
         bad,
         _remarks(by_name, parts),
-        LOSES,
         item="clip",
         settings=f"pyskl {state(raw)}",
         in_one_process=True,
@@ -115,51 +105,45 @@ def collect(raw: Path, dataset: DataSet) -> Collection:
 
 def _read_splits(raw: Path, split: object, dataset: DataSet) -> dict[str, dict[str, str]]:
     """Return, for each name in a split list, its part in each protocol of the pickle."""
-    wanted = {
-        f"{PROTOCOLS[protocol]}_{part}": (protocol, part)
-        for protocol in dataset.folders
-        for part in PARTS
-    }
+    short = [PROTOCOLS[protocol] for protocol in dataset.folders]
+    wanted = {f"{one}_{part}" for one in short for part in PARTS}
     lists = split if isinstance(split, dict) else {}
-    strangers = [str(key) for key in lists if key not in wanted]
-    if not lists.keys() & wanted.keys():
-        has = ", ".join(strangers) or "none"
+    strangers = ", ".join(str(key) for key in lists if key not in wanted)
+    if not lists.keys() & wanted:
+        has = strangers or "none"
         raise ValueError(f"{raw} has no split of {dataset.name}; it has {has}; choose --dataset")
     if strangers:
-        known = ", ".join(PROTOCOLS[protocol] for protocol in dataset.folders)
         raise ValueError(
-            f"{raw} has {', '.join(strangers)}, which {dataset.name} has not; it has {known}; "
+            f"{raw} has {strangers}, which {dataset.name} has not; it has {', '.join(short)}; "
             "choose another --dataset"
         )
     parts: dict[str, dict[str, str]] = {}
-    for key in sorted(lists):
-        _add_list(raw, key, lists, wanted[key], parts)
+    for protocol in sorted(dataset.folders, key=PROTOCOLS.get):
+        _add_lists(raw, lists, protocol, parts)
     return parts
 
 
-def _add_list(
-    raw: Path,
-    key: str,
-    lists: Mapping[str, object],
-    place: tuple[str, str],
-    parts: dict[str, dict[str, str]],
+def _add_lists(
+    raw: Path, lists: Mapping[str, object], protocol: str, parts: dict[str, dict[str, str]]
 ) -> None:
-    """Note the part of all names in one list."""
-    protocol, part = place
-    names = lists[key]
-    short = PROTOCOLS[protocol]
-    for other in PARTS:
-        if f"{short}_{other}" not in lists:
-            raise ValueError(f"{raw} has {key} but no {short}_{other}")
-    if not isinstance(names, list | tuple) or not all(type(name) is str for name in names):
-        raise ValueError(f"{raw}: {key} is not a list of names")
-    for name in names:
-        before = parts.setdefault(name, {}).setdefault(protocol, "")
-        if before == part:
-            raise ValueError(f"{raw}: {key} names {name} twice")
-        if before:
-            raise ValueError(f"{raw}: {name} is in {short}_{before} and in {key}")
-        parts[name][protocol] = part
+    """Note the part in one protocol of all names in its two lists, if it has any."""
+    keys = {f"{PROTOCOLS[protocol]}_{part}": part for part in PARTS}
+    present = [key for key in keys if key in lists]
+    if not present:
+        return
+    for key, part in keys.items():
+        if key not in lists:
+            raise ValueError(f"{raw} has {present[0]} but no {key}")
+        names = lists[key]
+        if not isinstance(names, list | tuple) or not all(type(name) is str for name in names):
+            raise ValueError(f"{raw}: {key} is not a list of names")
+        for name in names:
+            before = parts.setdefault(name, {}).setdefault(protocol, "")
+            if before == part:
+                raise ValueError(f"{raw}: {key} names {name} twice")
+            if before:
+                raise ValueError(f"{raw}: {name} is in {PROTOCOLS[protocol]}_{before} and in {key}")
+            parts[name][protocol] = part
 
 
 def _by_name(raw: Path, annotations: object) -> tuple[dict[str, dict], dict[Path, str]]:
@@ -192,33 +176,15 @@ def _fault(annotation: Mapping[str, Any] | None, dataset: DataSet, split: dict[s
     return ""
 
 
-def _remarks(by_name: Mapping[str, Mapping[str, Any]], parts: Mapping[str, Any]) -> Sequence[str]:
+def _remarks(by_name: Mapping[str, Mapping[str, Any]], parts: Mapping[str, Any]) -> list[str]:
     """Count what is left out on purpose."""
-    unused = len(by_name.keys() - parts.keys())
-    shapes = [
-        getattr(by_name[name].get("keypoint"), "shape", ()) for name in by_name if name in parts
-    ]
-    long = sum(len(shape) == 4 and shape[1] > MAX_FRAMES for shape in shapes)
-    counts = (
-        (unused, f"{counted(unused, 'annotation')} ignored: in none of the splits"),
-        (long, f"{counted(long, 'clip')} cut to its first {MAX_FRAMES} frames"),
+    keypoints = [by_name[name].get("keypoint") for name in by_name if name in parts]
+    shapes = [getattr(keypoint, "shape", ()) for keypoint in keypoints]
+    return remarks_on(
+        (len(by_name.keys() - parts.keys()), "annotation", "ignored: in none of the splits"),
+        (
+            sum(len(shape) == 4 and shape[1] > MAX_FRAMES for shape in shapes),
+            "clip",
+            f"cut to its first {MAX_FRAMES} frames",
+        ),
     )
-    return [remark for count, remark in counts if count]
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Run the command line."""
-    parser = Parser(
-        "pyskl",
-        "Prepare a PYSKL or MMAction2 pickle of 3D skeletons: all protocols that it splits.",
-        raw="the pickle, such as ntu60_3danno.pkl or ntu60_3d.pkl; read in one process, -j aside",
-        loses=LOSES,
-    )
-    parser.add_argument(
-        "--dataset",
-        choices=(NTU60.name, NTU120.name),
-        default=NTU60.name,
-        help="what the pickle holds (default: %(default)s)",
-    )
-    options = parser.parse_args(argv)
-    run(options, lambda: collect(options.raw, DATASETS[options.dataset]))

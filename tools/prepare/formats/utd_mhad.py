@@ -13,78 +13,56 @@ from pathlib import Path
 import numpy as np
 
 from dataset.protocols import UTD_MHAD
-from dataset.skeleton import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
-from tools.prepare.pipeline.command import Parser, run
-from tools.prepare.pipeline.recordings import Collection, Recording, files_under
+from dataset.skeleton import NUM_COORDINATES
+from options.prepare import BuildOptions as Options
+from tools.prepare.pipeline.build import build
+from tools.prepare.pipeline.recordings import Collection, Recording, files_under, two_bodies
 
-SUFFIX = ".mat"
 NUM_KINECT_JOINTS = 20
-KINECT_JOINT = (3, 2, 1, 0, *range(4, 20), 1, 7, 7, 11, 11)
+KINECT_JOINT = [3, 2, 1, 0, *range(4, 20), 1, 7, 7, 11, 11]
 """For each of the 25 joints, the joint of the first Kinect that stands for it.
 
 The first Kinect has no joint between the shoulders but "shoulder centre", which also stands for the
 neck, and no finger tips or thumbs, for which the hand stands.
 """
-
 _NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)_skeleton", re.ASCII)
 
 
-def collect(raw: Path) -> Collection:
-    """Find the recordings in a folder.
+def prepare(options: Options) -> None:
+    """Write the arrays of the data set's one protocol."""
+    build(collect(options.raw), options)
 
-    Raises:
-        OSError: when the folder cannot be read, or holds no such file.
-        ValueError: when none of the files follows the naming pattern.
-    """
+
+def collect(raw: Path) -> Collection:
+    """Find the recordings in a folder."""
     recordings, bad = [], {}
-    for path in files_under(raw, SUFFIX):
+    for name, path in files_under(raw, ".mat").items():
         match = _NAME.fullmatch(path.stem)
         action, subject = (int(match[1]), int(match[2])) if match else (0, 0)
-        if not (1 <= action <= UTD_MHAD.classes and 1 <= subject <= 8):
+        if 1 <= action <= UTD_MHAD.classes and 1 <= subject <= 8:
+            parts = {name: rule.part(subject) for name, rule in UTD_MHAD.rules.items()}
+            recordings.append(Recording(name, path, action - 1, parts))
+        else:
             bad[path] = "its name is not a{1 to 27}_s{1 to 8}_t{trial}_skeleton.mat"
-            continue
-        parts = {name: rule.part(subject) for name, rule in UTD_MHAD.rules.items()}
-        recordings.append(Recording(path.name, path, action - 1, parts))
     if not recordings:
         raise ValueError(f"--raw {raw}: no UTD-MHAD skeleton in it")
     return Collection(UTD_MHAD, recordings, read, bad)
 
 
 def read(recording: Recording) -> np.ndarray:
-    """Read a recording's file.
-
-    Returns:
-        (3, F, 25, 2) float32 metres; the second body is zero.
-
-    Raises:
-        ValueError: when the file does not hold a skeleton, saying why.
-        OSError: when it cannot be read.
-    """
-    skeleton = _load(recording.path)
-    if skeleton.ndim != 3 or skeleton.shape[:2] != (NUM_KINECT_JOINTS, NUM_COORDINATES):
-        raise ValueError(f"its d_skel has shape {skeleton.shape}, not (20, 3, frames)")
-    if skeleton.dtype.kind not in "fiu":
-        raise ValueError("its d_skel does not hold numbers")
-    parsed = np.zeros((NUM_COORDINATES, skeleton.shape[2], NUM_JOINTS, NUM_BODIES), np.float32)
-    parsed[..., 0] = skeleton[list(KINECT_JOINT)].transpose(1, 2, 0)
-    return parsed
-
-
-def _load(path: Path) -> np.ndarray:
-    """Return the array `d_skel` of a MATLAB file."""
+    """Read a recording's file: (3, F, 25, 2) float32 metres; the second body is zero."""
     from scipy.io import loadmat  # slow to import, and needed for this format only
 
-    file = io.BytesIO(path.read_bytes())
+    file = io.BytesIO(recording.path.read_bytes())
     try:
         content = loadmat(file, variable_names=["d_skel"])
     except Exception as error:  # a damaged file may raise nearly anything
         raise ValueError(f"it is not a whole MATLAB file ({error})") from None
     if "d_skel" not in content:
         raise ValueError("it has no d_skel")
-    return np.asarray(content["d_skel"])
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Run the command line."""
-    options = Parser("utd-mhad", "Prepare the UTD-MHAD skeletons (.mat).").parse_args(argv)
-    run(options, lambda: collect(options.raw))
+    skeleton = np.asarray(content["d_skel"])
+    if skeleton.ndim != 3 or skeleton.shape[:2] != (NUM_KINECT_JOINTS, NUM_COORDINATES):
+        raise ValueError(f"its d_skel has shape {skeleton.shape}, not (20, 3, frames)")
+    if skeleton.dtype.kind not in "fiu":
+        raise ValueError("its d_skel does not hold numbers")
+    return two_bodies(skeleton[KINECT_JOINT].transpose(2, 0, 1)[None])  # (1, F, V, C)

@@ -1,49 +1,36 @@
 """Recordings of any format to the published arrays, whatever their number.
 
 Each recording is read once, whatever the number of protocols, and memory holds one clip a process
-beside the list of recordings.
-An interrupted build goes on where it stopped; until all is done every file ends in ".partial", and
-then all get their names at once.
+beside the list of recordings. An interrupted build goes on where it stopped; until all is done
+every file ends in ".partial", and then all get their names at once.
 """
 
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
-from dataset.arrays import PARTIAL, publish
+from tqdm import tqdm
+
+from dataset.arrays import PARTIAL, SplitWriter
+from options.prepare import BuildOptions
 from tools.prepare.pipeline.journal import Journal
-from tools.prepare.pipeline.recordings import Collection, counted, state
-from tools.prepare.pipeline.report import name_bad_files, progress, summarise
-from tools.prepare.pipeline.splits import Split, places, plan
-from tools.prepare.pipeline.work import Task, Work
+from tools.prepare.pipeline.recordings import Collection, counted, remarks_on, state
+from tools.prepare.pipeline.report import summarise
+from tools.prepare.pipeline.splits import Splits
+from tools.prepare.pipeline.work import Work
 from tools.prepare.pipeline.workers import in_processes
 
 _VERSION = 1
 """Part of the journal's key: raise it when the same recordings would give other arrays."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How to build.
-
-    Attributes:
-        out: the data path; each protocol has its folder in it.
-        rotate_z: whether the first frame's spine is turned onto +z.
-        workers: number of processes.
-        skip_bad: whether bad files are left out, instead of nothing being written.
-    """
-
-    out: Path
-    rotate_z: bool = True
-    workers: int = 1
-    skip_bad: bool = False
-
-
-def build(collection: Collection, settings: Settings) -> None:
+def build(collection: Collection, options: BuildOptions) -> None:
     """Write the arrays of all protocols of a collection, and print what became of it.
 
     Raises:
@@ -51,37 +38,48 @@ def build(collection: Collection, settings: Settings) -> None:
         OSError: when a file cannot be written; the same call goes on from there.
         KeyboardInterrupt: when interrupted; the same call goes on from there.
     """
-    if collection.bad and not settings.skip_bad:
-        raise _refusal(collection.bad, collection.item)
-    by_name = sorted(collection.recordings, key=lambda recording: recording.name)
-    collection = replace(collection, recordings=by_name)
-    splits = plan(collection.dataset, by_name, settings.out)
-    _check_room(splits, settings.out)
-    with _unfinished(collection, splits, settings) as journal:
-        bad = collection.bad | _prepare(collection, splits, settings, journal)
-        if bad and not settings.skip_bad:
-            raise _refusal(bad, collection.item)
-        empty = len(by_name) - len(journal.frames) - len(bad.keys() - collection.bad.keys())
-        _finish(collection, splits, journal)
-    if empty:
-        remark = f"{counted(empty, 'clip')} left out: nothing was recorded"
-        collection = replace(collection, remarks=[*collection.remarks, remark])
-    name_bad_files(bad, collection.item)
-    summarise(collection, splits, len(bad), settings.out)
+    item = collection.item
+    if collection.bad and not options.skip_bad:
+        raise _refusal(collection.bad, item)
+    recordings = sorted(collection.recordings, key=attrgetter("name"))
+    collection = replace(collection, recordings=recordings)
+    splits = Splits(collection.dataset, recordings, options.out)
+    _check_room(splits.writers, options.out)
+    with _unfinished(collection, splits.writers, options) as journal:
+        found = _prepare(collection, splits, options, journal)
+        bad = collection.bad | found
+        if bad and not options.skip_bad:
+            raise _refusal(bad, item)
+        if len(journal.frames) < len(recordings):
+            journal.forget()  # rows are about to move
+        splits.publish(journal.frames)
+        journal.discard()
+    _name_bad(bad, item)
+    empty = len(recordings) - len(journal.frames) - len(found.keys() - collection.bad.keys())
+    remarks = remarks_on(
+        (empty, "clip", "left out: nothing was recorded"), (len(bad), f"bad {item}", "skipped")
+    )
+    summarise(collection.dataset, splits.counts(), collection.remarks + remarks, options)
+
+
+def _name_bad(bad: Mapping[Path, str], item: str) -> None:
+    """Print each bad file or clip and what is wrong with it on stderr, sorted by name."""
+    for path in sorted(bad, key=attrgetter("name")):
+        print(f"bad {item} {path}: {bad[path]}", file=sys.stderr)
 
 
 def _refusal(bad: Mapping[Path, str], item: str) -> ValueError:
     """Name the bad files, a line each, and return the error to end with."""
-    name_bad_files(bad, item)
+    _name_bad(bad, item)
     return ValueError(
         f"{counted(len(bad), f'bad {item}')}, nothing written; mend or remove them, or leave them "
         "out with --skip-bad"
     )
 
 
-def _check_room(splits: Sequence[Split], out: Path) -> None:
+def _check_room(writers: Sequence[SplitWriter], out: Path) -> None:
     """Raise an OSError when the disk has no room for what is still to be written."""
-    needed = sum(split.writer.size - split.writer.size_on_disk for split in splits)
+    needed = sum(writer.size - writer.size_on_disk for writer in writers)
     there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     free = shutil.disk_usage(there).free
     if needed > free:
@@ -93,14 +91,13 @@ def _check_room(splits: Sequence[Split], out: Path) -> None:
 
 @contextmanager
 def _unfinished(
-    collection: Collection, splits: Sequence[Split], settings: Settings
+    collection: Collection, writers: Sequence[SplitWriter], options: BuildOptions
 ) -> Iterator[Journal]:
     """Begin or go on; keep all files for a restart when interrupted, none after a fault."""
-    new = not settings.out.exists()
-    settings.out.mkdir(parents=True, exist_ok=True)
-    path = settings.out / f"{collection.dataset.name}.journal{PARTIAL}"
-    key = _key(collection, settings.rotate_z)
-    with closing(Journal(path, key, [split.writer for split in splits])) as journal:
+    new = not options.out.exists()
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / f"{collection.dataset.name}.journal{PARTIAL}"
+    with closing(Journal(path, _key(collection, options), writers)) as journal:
         try:
             _begin(journal)
             yield journal
@@ -114,14 +111,14 @@ def _unfinished(
             raise OSError(f"{error}; the same command goes on from there") from None
         except ValueError:
             journal.discard()
-            _remove_empty_folders(splits, settings.out, new)
+            _remove_empty_folders(writers, options.out, new)
             raise
 
 
-def _key(collection: Collection, rotate_z: bool) -> str:
+def _key(collection: Collection, options: BuildOptions) -> str:
     """Return a text that stands for exactly these recordings, as they are now, and the options."""
-    options = [_VERSION, collection.dataset.name, rotate_z, collection.settings]
-    digest = hashlib.sha256(json.dumps(options).encode())
+    chosen = [_VERSION, collection.dataset.name, not options.no_rotate_z, collection.settings]
+    digest = hashlib.sha256(json.dumps(chosen).encode())
     for one in collection.recordings:
         content = (one.name, one.label, sorted(one.parts.items()), state(one.path))
         digest.update(json.dumps(content).encode())
@@ -139,47 +136,42 @@ def _begin(journal: Journal) -> None:
 
 
 def _prepare(
-    collection: Collection, splits: Sequence[Split], settings: Settings, journal: Journal
+    collection: Collection, splits: Splits, options: BuildOptions, journal: Journal
 ) -> dict[Path, str]:
     """Prepare the recordings that are not done yet; return the bad files and their faults."""
-    recordings = collection.recordings
-    rows = places(splits, len(recordings))
-    tasks = [
-        Task(index, recording, rows[index])
-        for index, recording in enumerate(recordings)
-        if index not in journal.frames
-    ]
-    work = Work(collection.read, settings.rotate_z)
-    workers = 1 if collection.in_one_process else max(1, min(settings.workers, len(tasks)))
+    tasks = splits.tasks(journal.frames)
+    work = Work(collection.read, not options.no_rotate_z, splits.writers)
+    workers = 1 if collection.in_one_process else max(1, min(options.workers, len(tasks)))
     bad = {}
     with (
-        progress(collection.dataset.name, len(recordings), len(journal.frames)) as bar,
+        _progress(collection, len(journal.frames)) as bar,
         closing(in_processes(work, tasks, workers)) as outcomes,
     ):
         for outcome in outcomes:
             if outcome.fault:
-                bad[recordings[outcome.index].path] = outcome.fault
-            elif not outcome.empty:
+                bad[collection.recordings[outcome.index].path] = outcome.fault
+            elif outcome.num_frames:
                 journal.add(outcome.index, outcome.num_frames)
             bar.update()
     journal.save()
     return bad
 
 
-def _finish(collection: Collection, splits: Sequence[Split], journal: Journal) -> None:
-    """Give the files their final names."""
-    if len(journal.frames) < len(collection.recordings):
-        journal.forget()  # rows are about to move
-    for split in splits:
-        split.describe(collection.recordings, journal.frames)
-    publish([split.writer for split in splits])
-    journal.discard()
+def _progress(collection: Collection, done: int) -> tqdm:
+    """Start a bar of clips, with rate and time left; seldom renewed where nobody watches."""
+    return tqdm(
+        desc=collection.dataset.name,
+        total=len(collection.recordings),
+        initial=done,
+        unit="clip",
+        mininterval=0.1 if sys.stderr.isatty() else 30.0,
+    )
 
 
-def _remove_empty_folders(splits: Sequence[Split], out: Path, new: bool) -> None:
+def _remove_empty_folders(writers: Sequence[SplitWriter], out: Path, new: bool) -> None:
     """Remove the folders that a build without result has made."""
-    folders = {split.writer.files.data.parent for split in splits}
-    folders |= {parent for folder in folders for parent in folder.parents if out in parent.parents}
-    for folder in sorted(folders, reverse=True) + [out] * new:
-        with suppress(OSError):  # it is not empty, or was never made
-            folder.rmdir()
+    ours = {folder for writer in writers for folder in writer.files.data.parents}
+    for folder in sorted(ours, reverse=True):
+        if out in folder.parents or (new and folder == out):
+            with suppress(OSError):  # it is not empty, or was never made
+                folder.rmdir()

@@ -33,10 +33,8 @@ class Journal:
         Raises:
             ValueError: when another process has it open.
         """
-        self.path = path
-        self.frames: dict[int, int] = {}
-        self._key, self._writers = key, writers
-        self._unsaved: dict[int, int] = {}
+        self.path, self._key, self._writers = path, key, writers
+        self.frames, self._unsaved = dict[int, int](), dict[int, int]()
         self._saved_at = time.monotonic()
         self._file = path.open("a+b", buffering=0)
         try:

@@ -6,16 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-_SCALAR = np.float64(0).__reduce__()[0]
-_RECONSTRUCT = np.empty(0).__reduce__()[0]
-_FROM_BUFFER = np.zeros(1).__reduce_ex__(5)[0]
-
 
 def load_plain(path: Path) -> object:
     """Read a pickle of plain values and NumPy arrays.
-
-    Returns:
-        Dicts, lists, tuples, sets, strings, bytes, numbers, None and arrays, nothing else.
 
     Raises:
         ValueError: when it is damaged, or asks for anything else.
@@ -51,9 +44,9 @@ _ADMITTED: dict[tuple[str, str], Callable] = {
     (f"{core}.{module}", name): function
     for core in ("numpy.core", "numpy._core")  # the name before and since NumPy 2
     for module, name, function in (
-        ("multiarray", "_reconstruct", _RECONSTRUCT),
-        ("multiarray", "scalar", _SCALAR),
-        ("numeric", "_frombuffer", _FROM_BUFFER),
+        ("multiarray", "_reconstruct", np.empty(0).__reduce__()[0]),
+        ("multiarray", "scalar", np.float64(0).__reduce__()[0]),
+        ("numeric", "_frombuffer", np.zeros(1).__reduce_ex__(5)[0]),
     )
 }
 
@@ -62,11 +55,7 @@ class _ArrayUnpickler(pickle.Unpickler):
     """An unpickler that admits what NumPy arrays are made with, and no other class or function."""
 
     def find_class(self, module: str, name: str) -> Callable:
-        """Return an admitted function.
-
-        Raises:
-            pickle.UnpicklingError: for every other.
-        """
+        """Return an admitted function, or refuse it."""
         if (module, name) not in _ADMITTED:
             raise pickle.UnpicklingError(
                 f"it asks for {module}.{name}; only plain values and NumPy arrays are admitted"

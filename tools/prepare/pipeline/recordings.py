@@ -1,11 +1,14 @@
 """What every format hands over: which recordings there are, and how to read one.
 
-A format is one module with a `main` that collects a `Collection` and gives it to
-`tools.prepare.pipeline.build.build`; normalising, splitting and writing are the same for all.
+A format's module finds the recordings, a `Collection`, and gives it to `build`; normalising,
+splitting and writing are the same for all. Where something cannot be read or makes no sense, it
+raises an OSError or a ValueError that names it.
+
+Axes: F frames, C=3 coordinates (metres), V=25 joints, M=1 or 2 bodies.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from dataset.protocols import DataSet
+from dataset.skeleton import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
+
+ROW_NUMBERS = NUM_BODIES * NUM_JOINTS * NUM_COORDINATES
+"""Numbers of a frame in formats that write it as one row."""
 
 
 class EmptyClipError(ValueError):
@@ -43,13 +50,11 @@ class Collection:
     Attributes:
         dataset: the data set they make up.
         recordings: the clips to prepare, in any order, each name once.
-        read: returns the (3, F, 25, 2) coordinates in metres of a recording's F frames, the two
-            bodies chosen and absent ones zero; raises ValueError with what is wrong with the file,
-            EmptyClipError where nothing was recorded.
-            Runs in several processes, so it must be a module's function or a picklable object.
+        read: returns the (3, F, 25, 2) coordinates of a recording, absent bodies zero; raises a
+            ValueError or an OSError with what is wrong with the file, EmptyClipError where nothing
+            was recorded. It runs in other processes, so it is a module's function or picklable.
         bad: files that are known to be bad without reading them, and what is wrong with each.
         remarks: what was left out on purpose, a line each.
-        loses: what no conversion of this format brings back, a line each.
         item: what a recording is in messages, "file" or "clip".
         settings: stands for the source and the options where names, files and labels do not.
         in_one_process: whether `read` holds data that no other process should be given.
@@ -60,53 +65,56 @@ class Collection:
     read: Callable[[Recording], np.ndarray]
     bad: dict[Path, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
-    loses: Sequence[str] = ()
     item: str = "file"
     settings: str = ""
     in_one_process: bool = False
 
 
-def files_under(raw: Path, suffix: str) -> list[Path]:
-    """List the files of a folder and the folders in it whose names end in a suffix, sorted by name.
+def files_under(raw: Path, *suffixes: str, by_path: bool = False) -> dict[str, Path]:
+    """Find the files in a folder, and in the folders in it, that end in one of some suffixes.
 
-    Raises:
-        FileNotFoundError: when there is no such folder, or no such file in it.
-        ValueError: when two files have the same name.
+    Args:
+        raw: the folder.
+        suffixes: how file names end.
+        by_path: whether a file goes by its path in the folder, without suffix, not by its name.
+
+    Returns:
+        The files by name, sorted by it.
     """
     found: dict[str, Path] = {}
-    for folder, _, names in os.walk(existing_folder(raw), onerror=_raise):
+    for folder, _, names in os.walk(raw, onerror=_raise):
         for name in names:
-            if not name.endswith(suffix) or name.startswith("."):
+            if not name.endswith(suffixes) or name.startswith("."):
                 continue
             path = Path(folder, name)
-            if name in found:
-                raise ValueError(f"{path} and {found[name]} have one name; remove one of them")
-            found[name] = path
+            key = path.relative_to(raw).with_suffix("").as_posix() if by_path else name
+            if key in found:
+                raise ValueError(f"{path} and {found[key]} have one name; remove one of them")
+            found[key] = path
     if not found:
-        raise FileNotFoundError(f"--raw {raw}: no *{suffix} file in it; name the folder with them")
-    return [found[name] for name in sorted(found)]
+        wanted = " or ".join(f"*{suffix}" for suffix in suffixes)
+        raise FileNotFoundError(f"--raw {raw}: no {wanted} file in it; name the folder with them")
+    return dict(sorted(found.items()))
 
 
-def existing_folder(raw: Path) -> Path:
-    """Return the folder that --raw names.
-
-    Raises:
-        FileNotFoundError: when there is none.
-    """
-    if not raw.is_dir():
-        raise FileNotFoundError(f"--raw {raw}: no such folder")
-    return raw
+def _raise(error: OSError) -> None:
+    raise error
 
 
-def existing_file(raw: Path) -> Path:
-    """Return the file that --raw names.
+def two_bodies(bodies: np.ndarray) -> np.ndarray:
+    """Bring (M, F, V, C) coordinates to (C, F, V, 2) float32; an absent second body is zero."""
+    if not 1 <= len(bodies) <= NUM_BODIES:
+        raise ValueError(f"it has {len(bodies)} bodies, not 1 or 2")
+    _, frames, joints, coordinates = bodies.shape
+    parsed = np.zeros((coordinates, frames, joints, NUM_BODIES), np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is named as not finite
+        parsed[..., : len(bodies)] = bodies.transpose(3, 1, 2, 0)
+    return parsed
 
-    Raises:
-        FileNotFoundError: when there is none.
-    """
-    if not raw.is_file():
-        raise FileNotFoundError(f"--raw {raw}: no such file")
-    return raw
+
+def bodies_of_rows(rows: np.ndarray) -> np.ndarray:
+    """Split rows (F, 150), ordered body, joint, coordinate, into bodies (2, F, V, C)."""
+    return rows.reshape(-1, NUM_BODIES, NUM_JOINTS, NUM_COORDINATES).transpose(1, 0, 2, 3)
 
 
 def state(path: Path) -> tuple[int, int]:
@@ -117,10 +125,11 @@ def state(path: Path) -> tuple[int, int]:
     return 0, 0
 
 
-def _raise(error: OSError) -> None:
-    raise error
-
-
 def counted(number: int, what: str) -> str:
     """Write a number of things: "1 clip", "2,000 clips"."""
     return f"{number:,} {what}{'s' if number != 1 else ''}"
+
+
+def remarks_on(*counts: tuple[int, str, str]) -> list[str]:
+    """Write remarks of a number, of what, and what became of them; none where the number is 0."""
+    return [f"{counted(number, what)} {became}" for number, what, became in counts if number]

@@ -134,11 +134,7 @@ def _floats(letters: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.nda
 
 
 def to_float(word: str) -> float:
-    """Return the number that a word is.
-
-    Raises:
-        ValueError: when it is none; the underscores that Python allows are no part of a number.
-    """
+    """Return the number that a word is; the underscores that Python allows are no part of one."""
     return float(word.replace("_", "?"))
 
 

@@ -1,80 +1,75 @@
 """Which recording fills which row of which part of which protocol."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
-from dataset.arrays import SplitWriter
+from dataset.arrays import SplitWriter, publish
 from dataset.protocols import PARTS, DataSet
 from tools.prepare.pipeline.recordings import Recording
+from tools.prepare.pipeline.work import Task
 
 
-@dataclass(frozen=True)
-class Split:
-    """One part of one protocol.
+class Splits:
+    """The parts of all protocols of a data set, on their way to disk.
 
     Attributes:
-        protocol: name of the protocol.
-        part: "train" or "val".
-        indices: for each row, the index of the recording that fills it.
-        writer: writes the rows.
+        writers: of the parts.
     """
 
-    protocol: str
-    part: str
-    indices: list[int]
-    writer: SplitWriter
-
-    def describe(self, recordings: Sequence[Recording], frames: Mapping[int, int]) -> None:
-        """Leave out the rows that were never filled, and write what belongs to the others.
-
-        Args:
-            recordings: all recordings.
-            frames: recorded frames of those that were prepared, by index.
+    def __init__(self, dataset: DataSet, recordings: Sequence[Recording], out: Path) -> None:
+        """Deal the recordings out, in their order; nothing is written yet.
 
         Raises:
-            ValueError: when no row is left.
+            ValueError: when a part would be empty.
         """
-        empty = [row for row, index in enumerate(self.indices) if index not in frames]
-        if empty:
-            self.writer.drop(empty)
-        self.indices[:] = [index for index in self.indices if index in frames]
-        self.writer.describe(
-            [recordings[index].name for index in self.indices],
-            [recordings[index].label for index in self.indices],
-            [frames[index] for index in self.indices],
-        )
-
-
-def plan(dataset: DataSet, recordings: Sequence[Recording], out: Path) -> list[Split]:
-    """Deal the recordings out, in their order, to the parts of all protocols.
-
-    Raises:
-        ValueError: when a part would be empty.
-    """
-    splits = []
-    for protocol in dataset.folders:
-        folder = out / dataset.folders[protocol]
-        for part in PARTS:
-            indices = [
-                index
-                for index, recording in enumerate(recordings)
-                if recording.parts.get(protocol) == part
-            ]
+        self._recordings, self.writers = recordings, list[SplitWriter]()
+        self._rows: dict[tuple[str, str], list[int]] = {
+            (protocol, part): [] for protocol in dataset.folders for part in PARTS
+        }
+        for index, recording in enumerate(recordings):
+            for place in recording.parts.items():
+                self._rows[place].append(index)
+        for (protocol, part), indices in self._rows.items():
             if not indices:
                 raise ValueError(
                     f"none of the {len(recordings)} recordings is in the {part} part of "
                     f"{protocol}; give --raw a folder with recordings for every part"
                 )
-            writer = SplitWriter(folder, part, len(indices))
-            splits.append(Split(protocol, part, indices, writer))
-    return splits
+            self.writers.append(SplitWriter(out / dataset.folders[protocol], part, len(indices)))
 
+    def tasks(self, done: Container[int]) -> list[Task]:
+        """Return what is to be done for the recordings whose indices are not among those done."""
+        rows: list[list[tuple[int, int]]] = [[] for _ in self._recordings]
+        for writer, indices in enumerate(self._rows.values()):
+            for row, index in enumerate(indices):
+                rows[index].append((writer, row))
+        every = map(Task, range(len(rows)), self._recordings, rows)
+        return [task for task in every if task.index not in done]
 
-def places(splits: Sequence[Split], count: int) -> list[list[tuple[SplitWriter, int]]]:
-    """Return, for each of `count` recordings, the rows that it fills."""
-    rows: list[list[tuple[SplitWriter, int]]] = [[] for _ in range(count)]
-    for split in splits:
-        for row, index in enumerate(split.indices):
-            rows[index].append((split.writer, row))
-    return rows
+    def publish(self, frames: Mapping[int, int]) -> None:
+        """Leave out the rows that were never filled, and give all files their final names.
+
+        Args:
+            frames: recorded frames of the recordings that were prepared, by index.
+
+        Raises:
+            ValueError: when a part would be empty.
+        """
+        for writer, (place, indices) in zip(self.writers, self._rows.items(), strict=True):
+            filled = [index for index in indices if index in frames]
+            if len(filled) < len(indices):
+                writer.drop(row for row, index in enumerate(indices) if index not in frames)
+            self._rows[place] = filled
+            writer.describe(
+                names=[self._recordings[index].name for index in filled],
+                labels=[self._recordings[index].label for index in filled],
+                num_frames=[frames[index] for index in filled],
+            )
+        publish(self.writers)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return how many clips each part of each protocol has."""
+        counts: dict[str, dict[str, int]] = {}
+        for (protocol, part), indices in self._rows.items():
+            counts.setdefault(protocol, {})[part] = len(indices)
+        return counts

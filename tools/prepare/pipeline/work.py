@@ -5,6 +5,7 @@ Axes: C=3 coordinates (metres), F frames, V=25 joints, M=2 bodies.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,23 +15,20 @@ from tools.prepare.pipeline.normalise import normalise
 from tools.prepare.pipeline.recordings import EmptyClipError, Recording
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A recording, its index in the collection, and the rows that it fills."""
+class Task(NamedTuple):
+    """A recording, its index in the collection, and its rows: (number of the writer, row)."""
 
     index: int
     recording: Recording
-    rows: list[tuple[SplitWriter, int]]
+    rows: list[tuple[int, int]]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a task: the recorded frames, what is wrong with the file, or nothing."""
+class Outcome(NamedTuple):
+    """What became of a task: recorded frames, or what is wrong with the file, or nothing."""
 
     index: int
-    num_frames: int
+    num_frames: int = 0
     fault: str = ""
-    empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,10 +38,12 @@ class Work:
     Attributes:
         read: the collection's way to read a recording.
         rotate_z: whether the first frame's spine is turned onto +z.
+        writers: what writes the rows.
     """
 
     read: Callable[[Recording], np.ndarray]
     rotate_z: bool
+    writers: list[SplitWriter]
 
     def __call__(self, task: Task) -> Outcome:
         """Prepare one recording.
@@ -55,12 +55,12 @@ class Work:
             parsed = self.read(task.recording)
             check(parsed)
         except EmptyClipError:
-            return Outcome(task.index, 0, empty=True)
+            return Outcome(task.index)
         except (ValueError, OSError) as error:
-            return Outcome(task.index, 0, " ".join(str(error).split()))
+            return Outcome(task.index, fault=" ".join(str(error).split()))
         clip = normalise(parsed, self.rotate_z)
-        for writer, row in task.rows:
-            writer.write(row, clip)
+        for number, row in task.rows:
+            self.writers[number].write(row, clip)
         return Outcome(task.index, parsed.shape[1])
 
 

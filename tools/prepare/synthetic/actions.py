@@ -49,9 +49,8 @@ def drink(body: Movement, progress: np.ndarray, style: Style) -> None:
 
 
 def _sit(body: Movement, seated: np.ndarray, bend: np.ndarray) -> None:
-    for side in ("lead", "other"):
-        body.leg(side, forwards=82 * seated, knee=85 * seated, ankle=3 * seated)
-        body.arm(side, forwards=25 * seated, elbow=35 * seated)
+    body.leg("both", forwards=82 * seated, knee=85 * seated, ankle=3 * seated)
+    body.arm("both", forwards=25 * seated, elbow=35 * seated)
     body.trunk(forwards=32 * bend)
     body.travel[:, 2] += 0.38 * seated
 
@@ -70,8 +69,7 @@ def pick_up(body: Movement, progress: np.ndarray, style: Style) -> None:
     """Bend down, lead hand to the floor."""
     down = hold(progress, 0.4, 0.6) * style.amplitude
     body.trunk(forwards=70 * down)
-    for side in ("lead", "other"):
-        body.leg(side, forwards=35 * down, knee=50 * down, ankle=15 * down)
+    body.leg("both", forwards=35 * down, knee=50 * down, ankle=15 * down)
     body.arm("lead", forwards=60 * down)
 
 
@@ -79,17 +77,15 @@ def clap(body: Movement, progress: np.ndarray, style: Style) -> None:
     """Both hands in front of the chest, meeting and parting."""
     up = hold(progress, 0.15, 0.85)
     apart = up * (0.5 + 0.5 * style.beat(progress, 1.4)) * style.amplitude
-    for side in ("lead", "other"):
-        body.arm(side, forwards=48 * up, outwards=24 * apart, elbow=55 * up)
-        body.arm(side, inwards_twist=42 * up - 50 * apart)
+    twist = 42 * up - 50 * apart
+    body.arm("both", forwards=48 * up, outwards=24 * apart, inwards_twist=twist, elbow=55 * up)
 
 
 def cheer(body: Movement, progress: np.ndarray, style: Style) -> None:
     """Both arms up, bouncing."""
     up = hold(progress, 0.2, 0.8) * style.amplitude
     bounce = up * style.beat(progress, 1.4)
-    for side in ("lead", "other"):
-        body.arm(side, outwards=140 * up + 12 * bounce, elbow=15 * up)
+    body.arm("both", outwards=140 * up + 12 * bounce, elbow=15 * up)
 
 
 def point(body: Movement, progress: np.ndarray, style: Style) -> None:
@@ -101,8 +97,7 @@ def point(body: Movement, progress: np.ndarray, style: Style) -> None:
 def cross_hands(body: Movement, progress: np.ndarray, style: Style) -> None:
     """Both hands in front of the chest, forearms crossed and still."""
     up = hold(progress, 0.2, 0.8) * style.amplitude
-    for side in ("lead", "other"):
-        body.arm(side, forwards=45 * up, elbow=68 * up, inwards_twist=50 * up)
+    body.arm("both", forwards=45 * up, elbow=68 * up, inwards_twist=50 * up)
 
 
 def wave(body: Movement, progress: np.ndarray, style: Style) -> None:
@@ -127,9 +122,8 @@ def jump(body: Movement, progress: np.ndarray, style: Style) -> None:
     count = style.count(0.4)
     crouch = pulses(progress + 0.22 / count, count, 2.0) * hold(progress, 0.1, 0.9)
     air = pulses(progress - 0.1 / count, count, 3.0)
-    for side in ("lead", "other"):
-        body.leg(side, forwards=42 * crouch, knee=80 * crouch, ankle=30 * crouch)
-        body.arm(side, forwards=45 * air - 25 * crouch, elbow=20 * crouch)
+    body.leg("both", forwards=42 * crouch, knee=80 * crouch, ankle=30 * crouch)
+    body.arm("both", forwards=45 * air - 25 * crouch, elbow=20 * crouch)
     body.trunk(forwards=28 * crouch * style.amplitude)
     body.lift += 0.28 * air * style.amplitude
 
@@ -138,8 +132,7 @@ def punch(body: Movement, progress: np.ndarray, style: Style) -> None:
     """Fists up, lead arm shoots out."""
     guard = hold(progress, 0.2, 0.8)
     out = pulses(progress, style.count(0.5), 2.0) * guard * style.amplitude
-    for side in ("lead", "other"):
-        body.arm(side, forwards=28 * guard, elbow=105 * guard, inwards_twist=18 * guard)
+    body.arm("both", forwards=28 * guard, elbow=105 * guard, inwards_twist=18 * guard)
     body.arm("lead", forwards=50 * out, elbow=-88 * out)
     body.trunk(twist=22 * out)
 
@@ -155,9 +148,7 @@ def recoil(body: Movement, progress: np.ndarray, style: Style) -> None:
 def hug(body: Movement, progress: np.ndarray, style: Style) -> None:
     """Both arms open, forwards and around the partner, a step closer."""
     out = hold(progress) * style.amplitude
-    for side in ("lead", "other"):
-        body.arm(side, forwards=62 * out, outwards=22 * out, elbow=30 * out)
-        body.arm(side, inwards_twist=30 * out)
+    body.arm("both", forwards=62 * out, outwards=22 * out, inwards_twist=30 * out, elbow=30 * out)
     body.trunk(forwards=12 * out)
     body.travel[:, 2] -= 0.15 * out
 
@@ -166,8 +157,8 @@ def shake_hands(body: Movement, progress: np.ndarray, style: Style) -> None:
     """Lead arm forwards, going up and down."""
     out = hold(progress, 0.25, 0.75)
     beat = out * style.beat(progress, 1.6) * style.amplitude
-    body.arm("lead", forwards=45 * out + 7 * beat, elbow=35 * out + 9 * beat)
-    body.arm("lead", inwards_twist=12 * out)
+    elbow = 35 * out + 9 * beat
+    body.arm("lead", forwards=45 * out + 7 * beat, inwards_twist=12 * out, elbow=elbow)
 
 
 def _walk(body: Movement, metres: np.ndarray, style: Style) -> None:
@@ -194,6 +185,7 @@ class Action:
         play: the movement of the performer.
         partner: the movement of the second body; None for an action of one body.
         distance: metres between the two at the start.
+        cyclic: whether a recording shows it several times.
     """
 
     play: Play

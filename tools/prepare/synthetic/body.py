@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NUM_JOINTS = 25
+from dataset.skeleton import NUM_JOINTS
 
 # Joint -> (parent, offset from it in metres) for an adult of about 1.7 m; the left side mirrors the
 # right. Parents come before children, so one walk down the list poses the whole body.
@@ -65,25 +65,19 @@ class Build:
     def offsets(self) -> np.ndarray:
         """Return the (V, 3) offset of each joint from its parent, in metres."""
         offsets = OFFSETS * self.height
-        groups = ((_ARMS, self.arms), (_LEGS, self.legs), (_TRUNK, self.trunk))
-        for joints, factor in (*groups, (_WIDTH, self.width)):
+        factors = (self.arms, self.legs, self.trunk, self.width)
+        for joints, factor in zip((_ARMS, _LEGS, _TRUNK, _WIDTH), factors, strict=True):
             offsets[list(joints)] *= factor
         return offsets
 
 
 def rotations(angles: np.ndarray) -> np.ndarray:
-    """Turn angles about x, z and y (applied y first) into rotation matrices.
+    """Turn angles (..., 3), radians about x, y and z, into rotation matrices (..., 3, 3).
 
-    Args:
-        angles: (..., 3) radians about x, y and z.
-
-    Returns:
-        (..., 3, 3), Rx Rz Ry: swing of a limb forwards and sideways, after a twist about itself.
+    They are Rx Rz Ry: swing of a limb forwards and sideways, after a twist about itself.
     """
-    (sx, sy, sz), (cx, cy, cz) = (
-        np.moveaxis(np.sin(angles), -1, 0),
-        np.moveaxis(np.cos(angles), -1, 0),
-    )
+    sx, sy, sz = np.moveaxis(np.sin(angles), -1, 0)
+    cx, cy, cz = np.moveaxis(np.cos(angles), -1, 0)
     rows = (
         (cz * cy, -sz, cz * sy),
         (cx * sz * cy + sx * sy, cx * cz, cx * sz * sy - sx * cy),
@@ -111,15 +105,7 @@ def pose(angles: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 def stand(positions: np.ndarray, lift: np.ndarray) -> np.ndarray:
-    """Put the lowest foot on the ground (y = 0), or above it while jumping.
-
-    Args:
-        positions: (T, V, 3) metres.
-        lift: (T,) height of the lowest foot above the ground, metres.
-
-    Returns:
-        (T, V, 3) metres, moved along y only.
-    """
+    """Move a body (T, V, 3) along y, so that its lowest foot is `lift` (T,) metres above y = 0."""
     feet = positions[:, [14, 15, 18, 19], 1].min(axis=1)  # (T,)
     moved = positions.copy()
     moved[..., 1] += (lift - feet)[:, None]

@@ -1,17 +1,15 @@
 """Joint angles over time, in words: raise an arm, bend a knee, step forwards.
 
 Axes: T frames, V=25 joints, 3 angles in radians. Words take degrees. "lead" is the side the
-performer prefers, "other" the opposite one; both are the same to whoever describes an action.
+performer prefers, "other" the opposite one, so that actions are described without left and right.
 """
 
 import numpy as np
 
-from tools.prepare.synthetic.body import NUM_JOINTS
+from dataset.skeleton import NUM_JOINTS
 
-_LIMBS = {
-    "right": {"shoulder": 8, "elbow": 9, "wrist": 10, "hip": 16, "knee": 17, "ankle": 18},
-    "left": {"shoulder": 4, "elbow": 5, "wrist": 6, "hip": 12, "knee": 13, "ankle": 14},
-}
+_SHOULDER = {"right": 8, "left": 4}  # the elbow follows
+_HIP = {"right": 16, "left": 12}  # knee and ankle follow
 Degrees = np.ndarray | float
 
 
@@ -28,7 +26,8 @@ class Movement:
         self.angles = np.zeros((frames, NUM_JOINTS, 3))
         self.travel = np.zeros((frames, 3))
         self.lift = np.zeros(frames)
-        self._sides = {"lead": lead, "other": "left" if lead == "right" else "right"}
+        other = "left" if lead == "right" else "right"
+        self._sides = {"lead": (lead,), "other": (other,), "both": (lead, other)}
 
     def _turn(self, joint: int, x: Degrees = 0.0, y: Degrees = 0.0, z: Degrees = 0.0) -> None:
         for axis, degrees in enumerate((x, y, z)):
@@ -36,49 +35,36 @@ class Movement:
 
     def arm(
         self,
-        side: str,
+        sides: str,
         *,
         forwards: Degrees = 0.0,
         outwards: Degrees = 0.0,
         inwards_twist: Degrees = 0.0,
         elbow: Degrees = 0.0,
-        wrist: Degrees = 0.0,
     ) -> None:
-        """Move an arm from hanging: swing it, twist it about itself, bend elbow and wrist."""
-        side = self._sides[side]
-        sign = 1.0 if side == "right" else -1.0
-        limbs = _LIMBS[side]
-        self._turn(limbs["shoulder"], forwards, sign * inwards_twist, sign * outwards)
-        self._turn(limbs["elbow"], elbow)
-        self._turn(limbs["wrist"], wrist)
+        """Move an arm or both from hanging: swing, twist it about itself, bend the elbow."""
+        for side in self._sides[sides]:
+            sign = 1.0 if side == "right" else -1.0
+            self._turn(_SHOULDER[side], forwards, sign * inwards_twist, sign * outwards)
+            self._turn(_SHOULDER[side] + 1, elbow)
 
     def leg(
-        self,
-        side: str,
-        *,
-        forwards: Degrees = 0.0,
-        outwards: Degrees = 0.0,
-        knee: Degrees = 0.0,
-        ankle: Degrees = 0.0,
+        self, sides: str, *, forwards: Degrees = 0.0, knee: Degrees = 0.0, ankle: Degrees = 0.0
     ) -> None:
-        """Move a leg from standing: swing it, bend the knee backwards, lift the toes."""
-        side = self._sides[side]
-        limbs = _LIMBS[side]
-        self._turn(limbs["hip"], forwards, 0.0, outwards if side == "right" else -outwards)
-        self._turn(limbs["knee"], -knee)
-        self._turn(limbs["ankle"], ankle)
+        """Move a leg or both from standing: swing, bend the knee backwards, lift the toes."""
+        for side in self._sides[sides]:
+            for joint, degrees in enumerate((forwards, -knee, ankle), start=_HIP[side]):
+                self._turn(joint, degrees)
 
-    def trunk(
-        self, *, forwards: Degrees = 0.0, to_lead: Degrees = 0.0, twist: Degrees = 0.0
-    ) -> None:
-        """Bend the trunk forwards or to the leading side, or twist it away from that side."""
-        sign = 1.0 if self._sides["lead"] == "right" else -1.0
-        for joint, share in ((1, 0.5), (20, 0.5)):
-            self._turn(joint, -share * forwards, share * sign * twist, -share * sign * to_lead)
+    def trunk(self, *, forwards: Degrees = 0.0, twist: Degrees = 0.0) -> None:
+        """Bend the trunk forwards, or twist it away from the leading side."""
+        sign = 1.0 if self._sides["lead"] == ("right",) else -1.0
+        for joint in (1, 20):  # half of it each
+            self._turn(joint, -0.5 * forwards, 0.5 * sign * twist)
 
-    def neck(self, *, forwards: Degrees = 0.0, turn: Degrees = 0.0) -> None:
-        """Nod the head forwards or turn it."""
-        self._turn(2, -forwards, turn)
+    def neck(self, *, forwards: Degrees = 0.0) -> None:
+        """Nod the head forwards."""
+        self._turn(2, -forwards)
 
     def turn(self, *, yaw: Degrees = 0.0, pitch: Degrees = 0.0, roll: Degrees = 0.0) -> None:
         """Turn the whole body about its base: to the left, backwards, to the left side."""

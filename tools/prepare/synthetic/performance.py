@@ -4,12 +4,13 @@ Axes: T frames, V=25 joints, 3 coordinates in metres (x right, y up, z towards t
 that faces -z). Randomness comes from the numpy Generator of the performer or the performance.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
+from dataset.skeleton import NUM_JOINTS
 from tools.prepare.synthetic.actions import ACTIONS, Play, Style
-from tools.prepare.synthetic.body import NUM_JOINTS, Build, pose, stand
+from tools.prepare.synthetic.body import Build, pose, stand
 from tools.prepare.synthetic.movement import Movement
 
 FRAMES_PER_SECOND = 30  # of the Kinect v2
@@ -26,39 +27,23 @@ _LOOSE = [1, 20, 2, 4, 5, 8, 9, 12, 13, 16, 17]
 
 @dataclass(frozen=True)
 class Performer:
-    """A person: a build, and habits that colour every performance.
+    """A person: a build, and habits that colour every performance."""
 
-    Attributes:
-        build: sizes of the body.
-        tempo: factor on the duration of actions.
-        amplitude: factor on the size of movements.
-        right_handed: probability of leading with the right side.
-        habit: (V, 3) angles by which this person's posture differs, radians.
-    """
-
-    build: Build = field(default_factory=Build)
-    tempo: float = 1.0
-    amplitude: float = 1.0
-    right_handed: float = 1.0
-    habit: np.ndarray = field(default_factory=lambda: np.zeros((NUM_JOINTS, 3)))
+    build: Build
+    tempo: float  # factor on the duration of actions
+    amplitude: float  # factor on the size of movements
+    right_handed: float  # probability of leading with the right side
+    habit: np.ndarray  # (V, 3) angles by which this person's posture differs, radians
 
 
 def draw_performer(generator: np.random.Generator) -> Performer:
     """Draw a person."""
-    build = Build(
-        height=float(np.clip(generator.normal(1.0, 0.09), 0.75, 1.2)),
-        **dict(
-            zip(
-                ("arms", "legs", "trunk", "width"),
-                np.exp(generator.normal(0.0, 0.08, 4)).tolist(),
-                strict=True,
-            )
-        ),
-    )
+    height = float(np.clip(generator.normal(1.0, 0.09), 0.75, 1.2))
+    arms, legs, trunk, width = np.exp(generator.normal(0.0, 0.08, 4)).tolist()
     habit = np.zeros((NUM_JOINTS, 3))
     habit[_LOOSE] = np.radians(generator.normal(0.0, HABIT_DEGREES, (len(_LOOSE), 3)))
     return Performer(
-        build=build,
+        build=Build(height, arms=arms, legs=legs, trunk=trunk, width=width),
         tempo=float(np.exp(generator.normal(0.0, 0.15))),
         amplitude=float(np.clip(generator.normal(1.0, 0.12), 0.7, 1.3)),
         right_handed=float(generator.choice([0.85, 0.15], p=[0.8, 0.2])),
@@ -96,8 +81,7 @@ def _step_into_place(body: Movement, generator: np.random.Generator) -> None:
     The standard normalisation aligns a whole clip by its first frame, so this is what leaves
     clips of one action in different orientations, as raw recordings do.
     """
-    frames = len(body.lift)
-    settle = np.exp(-np.arange(frames) / generator.uniform(1.5, 6.0))
+    settle = np.exp(-np.arange(len(body.lift)) / generator.uniform(1.5, 6.0))
     yaw, pitch, roll = generator.normal(0.0, START_DEGREES)
     body.turn(yaw=yaw * settle, pitch=pitch * settle, roll=roll * settle)
 
@@ -121,11 +105,10 @@ def perform(
     Returns:
         (T, V, 3) metres, standing on y = 0 about the origin, facing -z.
     """
-    lead = "right" if generator.random() < performer.right_handed else "left"
-    body = Movement(len(progress), lead)
+    frames = len(progress)
+    body = Movement(frames, "right" if generator.random() < performer.right_handed else "left")
     play(body, progress, style)
     _step_into_place(body, generator)
-    frames = len(progress)
     body.angles += performer.habit + _fidget(frames, generator) + _distractions(frames, generator)
     positions = pose(body.angles, performer.build.offsets())
     return stand(positions, body.lift) + body.travel[:, None]
@@ -146,8 +129,8 @@ def draw_progress(
     frames = int(np.clip(round(before + active + after), SHORTEST, LONGEST))
     active = max(frames - before - after, 0.5 * frames)
     progress = np.clip((np.arange(frames) - before) / active, 0.0, 1.0) * rounds
-    progress = np.where(progress < rounds, progress % 1.0, 1.0)
-    return progress, active / rounds / FRAMES_PER_SECOND
+    seconds = active / rounds / FRAMES_PER_SECOND
+    return np.where(progress < rounds, progress % 1.0, 1.0), seconds
 
 
 def draw_style(performer: Performer, seconds: float, generator: np.random.Generator) -> Style:

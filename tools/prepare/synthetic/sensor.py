@@ -24,39 +24,26 @@ AZIMUTH = {1: -45.0, 2: 0.0, 3: 45.0}
 HEADING = {1: 0.0, 2: -45.0}
 
 _EXTREMITIES = [6, 7, 10, 11, 14, 15, 18, 19, 21, 22, 23, 24]
-_LIMBS = ((5, 6, 7, 21, 22), (9, 10, 11, 23, 24), (13, 14, 15), (17, 18, 19), (2, 3))
+_LIMBS = ([5, 6, 7, 21, 22], [9, 10, 11, 23, 24], [13, 14, 15], [17, 18, 19], [2, 3])
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Where a sensor stands, and how it distorts.
+    """Where a sensor stands, and how it distorts."""
 
-    Attributes:
-        azimuth: in radians, like the tilt.
-        tilt: downwards.
-        height: above the ground, in metres.
-        distance: from the performer, in metres.
-        skew: (3, 3) with a diagonal of ones, multiplies what it sees about the performer's place.
-    """
-
-    azimuth: float
-    tilt: float
-    height: float
-    distance: float
-    skew: np.ndarray
+    azimuth: float  # radians
+    tilt: float  # radians, downwards
+    height: float  # metres above the ground
+    distance: float  # metres from the performer
+    skew: np.ndarray  # (3, 3), multiplies what it sees about the performer's place
 
 
 @dataclass
 class Recording:
-    """What the sensor reports.
+    """What the sensor reports, in the order in which it lists bodies."""
 
-    Attributes:
-        bodies: one (T, V, 3) array a tracked body, metres in the camera's frame.
-        present: one (T,) boolean array a body; where false the frame does not list the body.
-    """
-
-    bodies: list[np.ndarray]
-    present: list[np.ndarray]
+    bodies: list[np.ndarray]  # (T, V, 3) each, metres in the camera's frame
+    present: list[np.ndarray]  # (T,) boolean each; where false the frame does not list the body
 
 
 def draw_camera(
@@ -100,17 +87,14 @@ def _noise(body: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 def _lose_limbs(body: np.ndarray, generator: np.random.Generator) -> None:
     """Freeze or throw off whole limbs for a while, as tracking does under occlusion (in place)."""
-    frames = len(body)
-    for limb in _LIMBS:
+    for joints in _LIMBS:
         if generator.random() < LOST_LIMB:
-            begin = int(generator.integers(0, frames))
-            end = min(frames, begin + int(generator.integers(5, 45)))
-            span = slice(begin, end)
-            joints = list(limb)
+            begin = int(generator.integers(0, len(body)))
+            span = slice(begin, begin + int(generator.integers(5, 45)))
             if generator.random() < 0.5:
                 body[span, joints] = body[begin, joints]
             else:
-                body[span, joints] += generator.normal(0.0, 0.15, (1, len(limb), 3))
+                body[span, joints] += generator.normal(0.0, 0.15, (1, len(joints), 3))
 
 
 def _lose_frames(frames: int, generator: np.random.Generator) -> np.ndarray:
@@ -128,7 +112,9 @@ def _lose_frames(frames: int, generator: np.random.Generator) -> np.ndarray:
     return present
 
 
-def _ghost(frames: int, depth: float, generator: np.random.Generator) -> tuple:
+def _ghost(
+    frames: int, depth: float, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw a body that is none (furniture): a jittering crumpled shape for part of the clip."""
     shape = generator.normal(0.0, (0.08, 0.14, 0.05), (1, 25, 3))
     shape = shape + generator.normal(0.0, (0.8, 0.2, 0.2), 3) + np.array([0.0, -0.4, depth])
@@ -141,27 +127,15 @@ def _ghost(frames: int, depth: float, generator: np.random.Generator) -> tuple:
 
 
 def record(bodies: list[np.ndarray], camera: Camera, generator: np.random.Generator) -> Recording:
-    """Watch a performance through an imperfect sensor.
-
-    Args:
-        bodies: one (T, V, 3) array in metres a body.
-        camera: where the sensor stands.
-        generator: of this recording.
-
-    Returns:
-        The recording; bodies in the order in which the sensor lists them.
-    """
+    """Watch a performance, (T, V, 3) metres each body, through an imperfect sensor."""
     frames = len(bodies[0])
-    seen, present = [], []
+    found = []
     for body in bodies:
-        body = watch(body, camera)
-        body += _noise(body, generator)
-        _lose_limbs(body, generator)
-        seen.append(body)
-        present.append(_lose_frames(frames, generator))
+        seen = watch(body, camera)
+        seen += _noise(seen, generator)
+        _lose_limbs(seen, generator)
+        found.append((seen, _lose_frames(frames, generator)))
     if generator.random() < GHOST:
         ghost = _ghost(frames, camera.distance, generator)
-        place = int(generator.integers(0, len(seen) + 1))
-        seen.insert(place, ghost[0])
-        present.insert(place, ghost[1])
-    return Recording(seen, present)
+        found.insert(int(generator.integers(0, len(found) + 1)), ghost)
+    return Recording(*map(list, zip(*found, strict=True)))

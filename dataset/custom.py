@@ -1,0 +1,155 @@
+"""One's own data sets, each described by a `dataset.json` in its folder of the data path.
+
+    {
+      "name": "our_lab",
+      "classes": ["wave", "point"],
+      "pattern": "(?P<person>[a-z]+)/(?P<class>[a-z]+)_(?P<take>[0-9]+)",
+      "protocols": {"cross_subject": {"by": "person", "train": ["anna", "ben"]}}
+    }
+
+A protocol goes by one group of the pattern and lists its values in the training part. `title`,
+`source`, `licence` and `joints` may be added. Options read this, so it needs no torch and no numpy.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dataset.protocols import DATASETS, DataSet
+from dataset.skeleton import NUM_JOINTS
+
+DESCRIPTION = "dataset.json"
+"""What the description is called."""
+_KEYS = ("name", "classes", "pattern", "protocols")
+_MORE_KEYS = ("title", "source", "licence", "joints")
+_TAKEN = {name.lower() for name in DATASETS} | {
+    folder.split("/")[0].lower() for one in DATASETS.values() for folder in one.folders.values()
+}
+"""Names and folders of the published data sets."""
+
+
+def find_datasets(data_path: Path, wanted: str) -> dict[str, DataSet]:
+    """Return the described data sets of a data path by name, broken ones left out.
+
+    Args:
+        data_path: the folder that holds all prepared data sets.
+        wanted: name of the data set that is asked for; if its folder is broken, that is an error.
+
+    Raises:
+        ValueError, OSError: what is wrong with the wanted one.
+    """
+    found, broken = {}, {}
+    for path in sorted(data_path.glob(f"*/{DESCRIPTION}")):
+        folder = path.parent.name
+        try:
+            described = read_description(path)
+            if described["name"] != folder:
+                raise ValueError(f"{path}: it describes {described['name']}, but lies in {folder}")
+        except (ValueError, OSError) as error:
+            broken[folder] = error
+        else:
+            found[folder] = custom(described)
+    known = {name.lower() for name in (*DATASETS, *found)}
+    for folder, error in broken.items():
+        meant = folder.lower() == wanted.lower() and wanted.lower() not in known
+        if meant or (folder == wanted and wanted.lower() not in DATASETS):
+            raise error
+    return found
+
+
+def custom(described: Mapping[str, Any]) -> DataSet:
+    """Make a data set of a description that `read_description` has checked."""
+    name = described["name"]
+    return DataSet(
+        name=name,
+        title=described.get("title", name),
+        classes=len(described["classes"]),
+        folders={protocol: f"{name}/{protocol}" for protocol in described["protocols"]},
+        source=described.get("source", "one's own recordings"),
+        licence=described.get("licence", DataSet.licence),
+    )
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Read and check the description of one's own data set.
+
+    Returns:
+        name; classes, a list of names; pattern, a regular expression; protocols, for each a dict of
+        `by`, a group of the pattern, and `train`, its values in the training part; and perhaps
+        title, source, licence and joints.
+
+    Raises:
+        FileNotFoundError: when it is not there.
+        ValueError: when it makes no sense.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}; describe the data set there, README has how")
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: it is not JSON ({error})") from None
+    fault = next(_faults(described), "")
+    if fault:
+        raise ValueError(f"{path}: {fault}")
+    return described
+
+
+def _faults(described: Any) -> Iterator[str]:
+    """Yield what is wrong; what follows a fault relies on its absence, so only the first counts."""
+    if not isinstance(described, dict):
+        yield f"it is no object with {', '.join(_KEYS)}"
+    for key in _KEYS:
+        if key not in described:
+            yield f"{key} is missing"
+    for key in described:
+        if key not in _KEYS + _MORE_KEYS:
+            yield f"{key} is no key of it; they are {', '.join(_KEYS + _MORE_KEYS)}"
+    name, classes = described["name"], described["classes"]
+    if not _is_word(name):
+        yield f"name {name!r} is not letters, digits and _"
+    if name.lower() in _TAKEN:
+        yield f"name {name} is taken; choose another"
+    if not _is_list(classes, str) or len(classes) < 2:
+        yield "classes is not a list of two or more names"
+    for one in classes:
+        if classes.count(one) > 1:
+            yield f"classes names {one} twice"
+    yield from _split_faults(described["pattern"], described["protocols"])
+    for key in ("title", "source", "licence"):
+        if not isinstance(described.get(key, ""), str):
+            yield f"{key} is not text"
+    joints = described.get("joints", list(range(NUM_JOINTS)))
+    if not _is_list(joints, int) or len(joints) != NUM_JOINTS or min(joints) < 0:
+        yield f"joints is not a list of {NUM_JOINTS} whole numbers from 0 on"
+
+
+def _split_faults(pattern: Any, protocols: Any) -> Iterator[str]:
+    """Yield what is wrong with the pattern or the protocols, as `_faults` does."""
+    try:
+        groups = list(re.compile(pattern).groupindex)
+    except (re.error, TypeError) as error:
+        yield f"pattern is no regular expression ({error})"
+    if "class" not in groups:
+        yield "pattern has no group (?P<class>...)"
+    if not isinstance(protocols, dict) or not protocols:
+        yield "protocols is no object of one or more"
+    for protocol, rule in protocols.items():
+        if not _is_word(protocol):
+            yield f"protocol {protocol!r} is not letters, digits and _"
+        whole = isinstance(rule, dict) and rule.keys() == {"by", "train"}
+        if not whole or not isinstance(rule["train"], list):
+            yield f"protocol {protocol} is not {{by: group, train: [...]}}"
+        if rule["by"] not in groups:
+            yield f"protocol {protocol} goes by {rule['by']}; the pattern has {', '.join(groups)}"
+        if not _is_list(rule["train"], str):
+            yield f"protocol {protocol}: train holds what is not text, as names of files are"
+
+
+def _is_word(text: object) -> bool:
+    return isinstance(text, str) and re.fullmatch(r"\w+", text, re.ASCII) is not None
+
+
+def _is_list(values: object, kind: type) -> bool:
+    return isinstance(values, list) and all(type(one) is kind for one in values)
