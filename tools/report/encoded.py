@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from dataset.custom import DESCRIPTION, read_description
 from torch import Tensor
 
 from dataset.actions import ACTIONS
 from dataset.arrays import load_arrays
+from dataset.custom import DESCRIPTION, read_description
 from dataset.packed import PackedSplit
 from moco.heads import LEVELS
 from options.groups import DataOptions
 from options.report import ReportData
-from tools.evaluation.features import extract_levels
-from tools.evaluation.neighbours import nearest
+from tools.evaluation.features import extract, extract_levels
+from tools.evaluation.neighbours import rank
 from tools.evaluation.results import Json
 
 NEAREST = 5
@@ -85,18 +85,17 @@ class Encoded:
     similarities: Tensor
 
     @classmethod
-    def by(
-        cls, model: Any, clips: "Sampled", stream: str, batch_size: int, **wanted: Any
-    ) -> "Encoded":
+    def by(cls, model: Any, clips: "Sampled", stream: str, batch_size: int) -> "Encoded":
         """Encode the sampled clips and look the test clips up among the training clips."""
         how = {"batch_size": batch_size}
         levels = extract_levels(model, clips.test, stream, LEVELS, clips=clips.test_rows, **how)
-        train = extract_levels(
-            model, clips.train, stream, ("instance",), clips=clips.train_rows, **how
-        )["instance"]
-        found, distances = nearest(train, levels["instance"], min(NEAREST, len(train)))
+        train = extract(model, clips.train, stream, clips=clips.train_rows, **how)
+        labels = clips.train.labels[clips.train_rows], clips.test.labels[clips.test_rows]
+        test, most = levels["instance"], min(NEAREST, len(train))
+        found = rank(train, labels[0], test, labels[1], most).neighbours  # (q, k)
+        columns = [torch.cosine_similarity(test, train[column], dim=1) for column in found.T]
         finest = {name: each[:, 0] if each.dim() == 3 else each for name, each in levels.items()}
-        return cls(finest, clips.train_rows[found.cpu()], 1 - distances.cpu())
+        return cls(finest, clips.train_rows[found.cpu()], torch.stack(columns, dim=1).cpu())
 
 
 @dataclass(frozen=True)
