@@ -1,9 +1,14 @@
-"""What the classes of the published data sets are called. Imports nothing.
+"""What the classes of data sets are called.
 
 Source: the lists that the data sets' authors publish: Liu et al. 2019 (arXiv:1905.04757) for
 NTU RGB+D 120, whose first 60 are NTU RGB+D's; Liu et al. 2017 (arXiv:1703.07475) for PKU-MMD; Chen,
 Jafari and Kehtarnavaz, ICIP 2015, for UTD-MHAD.
 """
+
+from pathlib import Path
+
+from dataset.custom import DESCRIPTION, read_description
+from dataset.protocols import DataSet
 
 _NTU = """
 drink water; eat meal or snack; brush teeth; brush hair; drop; pick up; throw; sit down; stand up;
@@ -60,3 +65,18 @@ ACTIONS = {
     "utd_mhad": _names(_UTD),
 }
 """Names of the classes from 0 on, by the name of the data set."""
+
+
+def class_names(known: DataSet, data_path: Path) -> tuple[str, ...]:
+    """Names of the classes of a data set from 0 on; of one's own as its description says.
+
+    Args:
+        known: the data set.
+        data_path: the folder that holds all prepared data sets.
+    """
+    described = data_path / known.name / DESCRIPTION
+    if known.name in ACTIONS:
+        return ACTIONS[known.name]
+    if described.is_file():
+        return tuple(read_description(described)["classes"])
+    return tuple(f"class {number}" for number in range(1, known.classes + 1))

@@ -176,6 +176,20 @@ def test_worst_pairs_lead_to_their_clips_and_classes_have_intervals(page):
     assert low < float(row.first.locator("td").nth(2).inner_text()) < high
 
 
+def test_a_class_without_clips_has_no_accuracy_but_a_column(watched, tmp_path):
+    made = document()
+    test = made["runs"][0]["tests"][0]
+    test["classes"].append([8, 0, 0, None, None, None])
+    test["counts"].append([0, 8, 2])
+    made["runs"][0]["classes"].append("never done")
+    path = tmp_path / "more.html"
+    path.write_text(render(made), encoding="utf-8")
+    page = watched(path)
+    accuracies = page.get_by_role("region", name="Accuracy with 95 % Wilson intervals")
+    assert "never done" not in accuracies.inner_text()
+    assert "never done" in page.locator("#classes .matrix").text_content()
+
+
 def test_another_evaluation_changes_matrix_and_tables(page):
     before = page.locator("#classes tbody").first.inner_text()
     page.locator("#classes select").select_option(label="linear probe")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dataset.actions import class_names
 from dataset.skeleton import JOINT_NAMES, PARENTS
 from moco.heads import LEVELS
 from options.groups import RANDOM, DataOptions
@@ -16,7 +17,7 @@ from tools.evaluation.results import Json
 from tools.report.answers import answers, most_confused, of_classifiers
 from tools.report.clips import ClipStore, show_views
 from tools.report.curves import TRAINING, curves
-from tools.report.encoded import Encoded, Sampled, Splits, class_names, data_of, sample
+from tools.report.encoded import Encoded, Sampled, Splits, data_of, sample
 from tools.report.figures import by_weight, chance, figure, figures
 from tools.report.folder import RunFolder
 from tools.report.maps import flat_map, neighbour_share
@@ -26,6 +27,8 @@ DRAWN_BLINDLY = 0.6
 """Share of the gallery's queries that is drawn; the others are of the most confused pairs."""
 MAP_FRAMES = 12
 SHOWN_IN_VIEWS = 3
+PUBLISHED = "hico"
+"""The pipeline of augmentations whose parts are shown."""
 STEPS = 5 + 2 * len(LEVELS)
 """Steps of the progress bar for each run."""
 ABOUT_LEVELS = {
@@ -143,7 +146,7 @@ def _run(run: Shown, store: ClipStore, tick: Tick) -> Json:
     return {
         "name": name,
         "tags": _tags(run),
-        "classes": class_names(run.data),
+        "classes": list(class_names(run.data.known, run.data.data_path)),
         "record": _record(run),
         "figures": _figures(run, untrained, trained),
         "marks": _marks(run),
@@ -317,4 +320,7 @@ def _views(run: Shown) -> Json:
         "that were touched. The stream (joint, motion or bone) is taken afterwards. All views of a "
         "clip are drawn at one scale, and bodies lie as the published preparation leaves them."
     )
+    pipeline = (run.provenance["data"] or {}).get("augmentation", PUBLISHED)
+    if pipeline != PUBLISHED:
+        note = f"This run was pre-trained with --augmentation {pipeline}; shown is HiCo's. {note}"
     return {"note": note, "clips": show_views(run.clips.train, chosen, generator)}

@@ -10,9 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dataset.actions import ACTIONS
 from dataset.arrays import load_arrays
-from dataset.custom import DESCRIPTION, read_description
 from dataset.packed import PackedSplit
 from moco.heads import LEVELS
 from options.groups import DataOptions
@@ -37,16 +35,6 @@ def data_of(given: ReportData, provenance: Json) -> DataOptions:
         if values[name] is None:
             raise ValueError(f"{provenance['path']} does not say its {name}; give --{name}")
     return DataOptions(data_path=given.data_path, **values)
-
-
-def class_names(data: DataOptions) -> list[str]:
-    """What the classes of a data set are called."""
-    if data.dataset in ACTIONS:
-        return list(ACTIONS[data.dataset])
-    described = data.data_path / data.dataset / DESCRIPTION
-    if described.is_file():
-        return list(read_description(described)["classes"])
-    return [f"class {number}" for number in range(1, data.known.classes + 1)]
 
 
 class Splits:
