@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> None:
     """Pre-train as the options say; exit status 2 for an expected error, 128 + n for signal n."""
     options = parse(argv)
-    from tools.training.log import RunLog  # torch loads only once the options are right
 
     with one_line_errors():
+        from tools.training.log import RunLog  # torch loads only once the options are right
+
         trainer = build(options)
         log = RunLog(
             options.checkpoints.folder,

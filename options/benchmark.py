@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from options.parser import Parser, device_name, file_path, one_of, option, words
+from options.groups import RunOptions
+from options.parser import Parser, changed, file_path, one_of, option, words
 
 WORKS = {
     "prepare": "tools.benchmark.prepare:rows",  # first: in a large process it takes longer
@@ -39,9 +40,7 @@ class BenchmarkOptions:
         metavar="WORK",
         help=" | ".join(WORKS) + "".join(f" | {name}: {' '.join(GROUPS[name])}" for name in GROUPS),
     )
-    device: str = option(
-        "auto", read=device_name, metavar="NAME", help="auto | cpu | cuda | cuda:N"
-    )
+    device: str = changed(RunOptions, "device")
     quick: bool = option(
         False, help="fewer clips and turns, for a laptop; gpu on a CPU takes a small model too"
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moco.config import SettingError
+from options.groups import file_option
 from options.parser import REQUIRED, Parser, any_text, file_path, option, words
 
 _CHOOSING = ("auto", "best", "search", "tune", "optimal", "grid")
@@ -34,9 +35,7 @@ class EnsembleOptions:
         help="fixed weights, one for each file, as 0.6 0.6 0.4",
         shown="the plain mean",
     )
-    output: Path | None = option(
-        None, read=file_path, metavar="FILE", help="JSON file for the figures", shown="none"
-    )
+    output: Path | None = file_option(None, "FILE", "JSON file for the figures")
 
     def __post_init__(self) -> None:
         if any(word.lower() in _CHOOSING for word in self.weights):

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from dataset.protocols import PARTS
 from moco.config import SettingError
-from options.groups import RANDOM, DataOptions, EvaluationOptions, RunOptions
-from options.parser import Parser, file_path, group, one_of, option, whole
+from options.groups import RANDOM, DataOptions, EvaluationOptions, RunOptions, file_option
+from options.parser import Parser, changed, file_path, group, one_of, option
+from options.retrieval import SearchOptions
 
 LEVELS = ("clip", "part", "temporal", "spatial", "instance")
 """As moco.heads, which is not read here because it loads torch, names them."""
@@ -31,9 +32,7 @@ class WantedOptions:
     parts: tuple[str, ...] = option(
         PARTS, "--part", read=one_of(PARTS), least=1, metavar="PART", help=" | ".join(PARTS)
     )
-    batch_size: int = option(
-        256, "-b", "--batch-size", read=whole(1), metavar="N", help="clips encoded at a time"
-    )
+    batch_size: int = changed(SearchOptions, "batch_size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,14 +50,7 @@ class FeaturesOptions(EvaluationOptions):
         stream={"flags": ("--stream", "--finetune-skeleton-representation")},
     )
     wanted: WantedOptions = group(WantedOptions, "features")
-    output: Path | None = option(
-        None,
-        read=file_path,
-        metavar="FILE.npz",
-        title="files",
-        help="file for the features",
-        shown="none",
-    )
+    output: Path | None = file_option(None, "FILE.npz", "file for the features")
     projector: Path | None = option(
         None,
         read=file_path,

@@ -317,6 +317,15 @@ class EvaluationOptions:
             raise SettingError(name, error.value, error.fault) from None
 
 
+def file_option(default: Path | None, metavar: str, meaning: str) -> Any:
+    """A field for the one file that a command writes."""
+    shown = None if default else "none"
+    flags, title = ("--output",), "files"
+    return option(
+        default, *flags, read=file_path, metavar=metavar, title=title, help=meaning, shown=shown
+    )
+
+
 def output_option(meaning: str) -> Path | None:
     """A field for the folder that an evaluation writes to."""
     return option(

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moco.config import SettingError
-from options.groups import MAX_SEED
+from options.groups import MAX_SEED, file_option
 from options.parser import (
     REQUIRED,
     Parser,
     any_text,
+    changed,
     device_name,
     file_path,
     group,
@@ -16,6 +17,7 @@ from options.parser import (
     whole,
     words,
 )
+from options.retrieval import SearchOptions
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,7 @@ class SampleOptions:
     )
     frames: int = option(24, read=whole(2, 64), metavar="N", help="frames of a clip in the gallery")
     map_clips: int = option(400, read=whole(6), metavar="N", help="clips in a map")
-    batch_size: int = option(
-        256, "-b", "--batch-size", read=whole(1), metavar="N", help="clips encoded at a time"
-    )
+    batch_size: int = changed(SearchOptions, "batch_size")
     seed: int = option(
         0, read=whole(0, MAX_SEED), metavar="N", help="of the samples, maps and random encoder"
     )
@@ -83,9 +83,7 @@ class ReportOptions:
         least=1,
         help="folders that pretraining.py wrote, or checkpoints in them",
     )
-    output: Path = option(
-        Path("report.html"), read=file_path, metavar="FILE.html", help="file for the page"
-    )
+    output: Path = file_option(Path("report.html"), "FILE.html", "file for the page")
     data: ReportData = group(ReportData, "data")
     sample: SampleOptions = group(SampleOptions, "samples")
     device: str = option(

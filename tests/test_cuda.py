@@ -14,9 +14,9 @@ from moco.config import TransformerConfig
 from moco.heads import LEVELS, Levels
 from moco.loss import compare
 from options.classification import ClassifierOptions, usual
-from tests.test_pretraining import arguments, losses
-from tests.test_published_model import NAMES, Golden
-from tests.tiny import write_dataset
+from tests.moco.test_published_model import NAMES, Golden
+from tests.support.tiny import write_dataset
+from tests.training.test_pretraining import arguments, losses
 from tools.checkpoint import make_optimizer, read
 from tools.evaluation.features import extract
 from tools.evaluation.neighbours import rank

@@ -7,15 +7,15 @@ one of a retrieval.
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from options.compare import parser
 from tools.errors import one_line_errors
-from tools.evaluation.results import RESULTS, Json
 
 COLUMNS = ("encoder", "KNN top-1", "linear top-1, last", "linear top-1, best")
 
 
-def find_results(folder: Path) -> dict[str, Json]:
+def find_results(folder: Path) -> dict[str, dict[str, Any]]:
     """Read the results.json files somewhere below a folder.
 
     Args:
@@ -28,7 +28,9 @@ def find_results(folder: Path) -> dict[str, Json]:
         FileNotFoundError: one of the two is not there.
         ValueError: two of the same kind are there, or a file is no results.json.
     """
-    found: dict[str, Json] = {}
+    from tools.evaluation.results import RESULTS  # torch, which --help does without
+
+    found: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.rglob(RESULTS)):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))

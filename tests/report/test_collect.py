@@ -16,7 +16,7 @@ from dataset.actions import ACTIONS
 from dataset.arrays import load_arrays
 from dataset.packed import PackedSplit
 from dataset.protocols import DATASETS
-from tests.tiny import write_dataset
+from tests.support.tiny import write_dataset
 from tools.report.answers import answers, most_confused
 from tools.report.clips import LARGEST, VIEWS, ClipStore, performer, quantise, show_views
 from tools.report.curves import MOST_POINTS, TRAINING, curves

@@ -8,7 +8,7 @@ import pytest
 import action_classification
 import action_retrieval
 import pretraining
-from tests.tiny import write_checkpoint, write_dataset
+from tests.support.tiny import write_checkpoint, write_dataset
 from tools.evaluation.results import load_scores
 from tools.report import __main__ as report
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from options.report import ReportOptions, parser
 from tools.errors import one_line_errors
 from tools.files import write_whole
@@ -11,7 +9,9 @@ from tools.files import write_whole
 
 def make(options: ReportOptions) -> None:
     """Collect, draw and write, with a bar on a terminal."""
-    from tools.report.collect import STEPS, collect  # loads torch, which --help does without
+    from tqdm import tqdm  # here, so that --help needs no package
+
+    from tools.report.collect import STEPS, collect
     from tools.report.page import MOST_BYTES, render
 
     with tqdm(total=STEPS * len(options.runs), unit="step", leave=False, disable=None) as bar:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from options.parser import REQUIRED, file_path, option, whole
-from options.prepare import workers_option
+from options.groups import RunOptions
+from options.parser import REQUIRED, changed, option, whole
+from options.prepare import RawOptions, workers_option
 from tools.files import write_whole
 from tools.prepare.formats.ntu import SUFFIX, ClipName
 from tools.prepare.pipeline.workers import in_processes
@@ -32,8 +33,8 @@ _PERFORMER, _PERFORMANCE, _RECORDING = range(3)  # keeps their random draws apar
 class Options:
     """How many recordings to invent, and where to write them."""
 
-    out: Path = option(REQUIRED, read=file_path, metavar="DIR", help="folder for the files")
-    seed: int = option(0, read=whole(0), metavar="N", help="same seed, same bytes")
+    out: Path = changed(RawOptions, "out", default=REQUIRED, help="folder for the files")
+    seed: int = changed(RunOptions, "seed", default=0, shown=None, help="same seed, same bytes")
     performers: int = option(
         20, read=whole(1, MOST_PERFORMERS), metavar="N", help=f"people, 1 to {MOST_PERFORMERS}"
     )

@@ -1,0 +1,128 @@
+"""The shell scripts: what is missing is named in one line, and a second run installs nothing."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+BASH = shutil.which("bash")
+pytestmark = pytest.mark.skipif(BASH is None, reason="needs bash")
+
+SET_UP = "set -euo pipefail; source tools/setup.sh; set_up requirements.txt; echo ready"
+
+
+def program(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!{BASH}\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "tools").mkdir()
+    shutil.copy(ROOT / "tools" / "setup.sh", tmp_path / "tools")
+    (tmp_path / "requirements.txt").write_text("one\n")
+    return tmp_path
+
+
+def run(project: Path, python: Path | str, command: str = SET_UP) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [BASH, "-c", command],
+        cwd=project,
+        env={**os.environ, "PYTHON": str(python)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def python_that(project: Path, *, installs: bool = True) -> Path:
+    """A Python whose venv module copies itself, and whose pip only writes down what it is told."""
+    calls = project / "calls"
+    return program(
+        project / "bin" / "python3",
+        f"""case "$*" in
+*"-m venv"*) mkdir -p .venv/bin; cp "$0" .venv/bin/python; echo venv >>{calls} ;;
+*"-m pip"*) echo "$*" >>{calls}; exit {0 if installs else 1} ;;
+*) exec {sys.executable} "$@" ;;
+esac""",
+    )
+
+
+def test_an_old_or_absent_python_is_one_line_with_the_command_that_brings_it(project):
+    for python in (project / "nowhere", program(project / "old", "exit 1")):
+        done = run(project, python)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: Python 3.10 or later is missing; bring it with: ")
+        assert done.stderr.count("\n") == 1
+        assert "ready" not in done.stdout
+
+
+def test_a_python_without_venv_is_one_line_with_the_command_that_brings_it(project):
+    python = program(
+        project / "bare",
+        f'case "$*" in *ensurepip*) exit 1 ;; *) exec {sys.executable} "$@" ;; esac',
+    )
+    done = run(project, python)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: Python's venv module is missing; bring it with: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_requirements_are_installed_once_and_again_when_they_change(project):
+    python = python_that(project)
+    install = "-m pip install --quiet --requirement requirements.txt"
+    for _ in range(2):
+        done = run(project, python)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.endswith("ready\n")
+    assert (project / "calls").read_text().splitlines() == ["venv", install]
+    (project / "requirements.txt").write_text("two\n")
+    run(project, python)
+    assert (project / "calls").read_text().splitlines() == ["venv", install, install]
+
+
+def test_a_failed_installation_is_an_error_and_tried_again(project):
+    assert run(project, python_that(project, installs=False)).returncode == 2
+    python = python_that(project)
+    shutil.copy(python, project / ".venv" / "bin" / "python")
+    done = run(project, python)
+    assert done.returncode == 0
+    assert "installing requirements.txt" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("--seed", "--seed: usage is ./quickstart.sh [--seed N]"),
+        ("--sead 3", "--sead 3: usage is ./quickstart.sh [--seed N]"),
+        ("--seed x", "--seed x: choose a whole number, 0 or more"),
+    ],
+)
+def test_the_quickstart_refuses_what_it_does_not_know(project, arguments, says):
+    shutil.copy(ROOT / "quickstart.sh", project)
+    done = run(project, python_that(project), f"bash quickstart.sh {arguments}")
+    assert (done.returncode, done.stderr) == (2, f"error: {says}\n")
+    assert not (project / "calls").exists()
+
+
+def test_ci_calls_exactly_the_test_script(tmp_path):
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
+    program(tmp_path / "test.sh", 'echo "tests: $#"')
+    done = subprocess.run(
+        [BASH, tmp_path / ".ci" / "run"], cwd="/", capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "tests: 0\n"
+
+
+@pytest.mark.parametrize("name", ["quickstart.sh", "test.sh", ".ci/run", "tools/setup.sh"])
+def test_scripts_parse_and_can_be_called(name):
+    subprocess.run([BASH, "-n", ROOT / name], check=True)
+    assert name == "tools/setup.sh" or os.access(ROOT / name, os.X_OK)
