@@ -17,7 +17,11 @@ BESIDE = 1.5
 
 @contextmanager
 def saying_what_fits(
-    config: EncoderConfig, batch_size: int, precision: str | None, device: torch.device
+    config: EncoderConfig,
+    batch_size: int,
+    precision: str | None,
+    device: torch.device,
+    processes: int = 1,
 ) -> Iterator[None]:
     """Let a device that is full be an error that says which settings would fit.
 
@@ -26,11 +30,12 @@ def saying_what_fits(
         batch_size: clips in a batch.
         precision: "fp32", "tf32" or "bf16"; None is float32 that cannot be chosen.
         device: which model and clips lie on already.
+        processes: that share a batch, each with such a device.
 
     Raises:
         ValueError: in place of torch.OutOfMemoryError.
     """
-    room = _room(device)
+    room = processes * _room(device)
     try:
         yield
     except torch.OutOfMemoryError:

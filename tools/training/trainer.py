@@ -19,8 +19,9 @@ from options.pretraining import PretrainingOptions
 from tools import checkpoint
 from tools.checkpoint import Payload
 from tools.runtime import random_states, restore_random, to_host, until_signal
-from tools.training.log import RunLog
+from tools.training.log import RunLog, Silence
 from tools.training.memory import saying_what_fits
+from tools.training.ranks import ALONE, Ranks
 from tools.training.recorded import Repeated, choose_recorder
 from tools.training.schedule import learning_rate
 from tools.training.step import training_step
@@ -82,7 +83,11 @@ class Trainer:
     """
 
     def __init__(
-        self, method: Method, batches: PretrainingBatches, options: PretrainingOptions
+        self,
+        method: Method,
+        batches: PretrainingBatches,
+        options: PretrainingOptions,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Nothing is trained yet.
 
@@ -90,8 +95,9 @@ class Trainer:
             method: on the device of the batches.
             batches: made with `options`.
             options: of the run.
+            ranks: the processes that train the same method.
         """
-        self.method, self.batches, self.options = method, batches, options
+        self.method, self.batches, self.options, self.ranks = method, batches, options, ranks
         self.folder = options.checkpoints.folder
         training, device = options.training, batches.split.device
         self.optimizer = checkpoint.make_optimizer(
@@ -101,7 +107,7 @@ class Trainer:
             weight_decay=training.weight_decay,
         )
         resident = batches.split.frames.device.type == device.type
-        recorder, how = choose_recorder(options.speed.graph, device, resident)
+        recorder, how = choose_recorder(options.speed.graph, device, resident, ranks.size)
         if recorder is not None:  # a number would be fixed by the recording
             for group in self.optimizer.param_groups:
                 group["lr"] = torch.tensor(training.lr, device=device)
@@ -109,10 +115,23 @@ class Trainer:
         self.steps = Repeated(self._step, device, recorder, how)
         self.progress = self._at_epoch(training.start_epoch)
         self.stopped_by: int | None = None
+        self._signal: int | None = None
         self._window = _Window()
         self._row: _Row | None = None
         self._last_written = -float("inf")
         self._writing_seconds = 0.0
+
+    def open_log(self) -> RunLog | Silence:
+        """The log of the run from where it stands; rank 0 alone writes one."""
+        if self.ranks.rank > 0:
+            return Silence()
+        return RunLog(
+            self.folder,
+            steps=len(self.batches),
+            epochs=self.options.training.epochs,
+            first_step=self.progress.step,
+            watched=self.method.watched,
+        )
 
     def _at_epoch(self, epoch: int) -> Progress:
         return Progress(epoch=epoch, step=epoch * len(self.batches))
@@ -130,7 +149,7 @@ class Trainer:
         Raises:
             ValueError: another model, other data, or no optimiser.
         """
-        payload = checkpoint.read(path)
+        payload = self.ranks.first(lambda: checkpoint.read(path))
         checkpoint.load_into(self.method, self.data, payload, path)
         checkpoint.restore_optimizer(self.optimizer, payload, path)
         if "random" not in payload:
@@ -154,10 +173,11 @@ class Trainer:
             self.progress.epoch,
             data=self.data,
             progress=vars(self.progress).copy(),
+            world_size=self.ranks.size,
             random={"epoch_generator": generator, **random_states(self.batches.split.device)},
         )
 
-    def run(self, log: RunLog) -> None:
+    def run(self, log: RunLog | Silence) -> None:
         """Train to the last epoch, or to the first SIGINT or SIGTERM; both leave checkpoint_last.
 
         Args:
@@ -168,11 +188,15 @@ class Trainer:
             ValueError: a device that is too small for the batch.
         """
         self.method.train()
+        if self.ranks.size > 1:
+            self.ranks.share(self.method)
+            self.method.gather = self.ranks.gather
         fits = saying_what_fits(
             self.method.encoder.config,
             batch_size=self.batches.batch_size,
             precision=self.options.speed.precision,
             device=self.batches.split.device,
+            processes=self.ranks.size,
         )
         with until_signal(self._stop), fits:
             while self.progress.epoch < self.options.training.epochs and self.stopped_by is None:
@@ -185,9 +209,14 @@ class Trainer:
             )
 
     def _stop(self, number: int) -> None:
-        self.stopped_by = number
+        self._signal = number
 
-    def _run_epoch(self, log: RunLog) -> None:
+    def _stopping(self) -> bool:
+        """Whether any process was sent a signal; all of them ask before each batch."""
+        self.stopped_by = self.ranks.agree(self._signal)
+        return self.stopped_by is not None
+
+    def _run_epoch(self, log: RunLog | Silence) -> None:
         progress, batches, training = self.progress, self.batches, self.options.training
         rate = learning_rate(
             training.lr,
@@ -201,7 +230,7 @@ class Trainer:
         log.start_epoch(progress.epoch, progress.batch)
         on_cpu = batches.split.device.type == "cpu"
         self._window, self._row = _Window(), None
-        while progress.batch < len(batches) and self.stopped_by is None:
+        while progress.batch < len(batches) and not self._stopping():
             batches.seek(progress.batch)
             self._window.losses.append(self.steps().clone())
             self._write_row(log)  # while another device computes what was just launched
@@ -230,18 +259,20 @@ class Trainer:
     def _step(self) -> Tensor:
         """One step on the batch that was sought: its losses and their total, (losses + 1,)."""
         query, key = (Views(*view) for view in self.batches.views())
-        precision = self.options.speed.precision
-        losses = training_step(self.method, self.optimizer, query, key, precision)
+        precision, seed = self.options.speed.precision, self.batches.generator.initial_seed()
+        self.ranks.seed_dropout(seed, self.progress.step)
+        losses = training_step(self.method, self.optimizer, query, key, precision, self.ranks)
         return torch.stack([*losses, losses.total])
 
     def _read_losses(self, rate: float) -> None:
         """Begin to read the losses since the last row; waits for nothing but on the CPU."""
         window, self._window = self._window, _Window()
         if window.losses:
-            values, wait = to_host(torch.stack(window.losses))  # (steps, losses + 1)
+            losses = self.ranks.mean(torch.stack(window.losses))  # (steps, losses + 1)
+            values, wait = to_host(losses)
             self._row = _Row(values, wait, replace(self.progress), rate, window.began)
 
-    def _write_row(self, log: RunLog) -> None:
+    def _write_row(self, log: RunLog | Silence) -> None:
         """Write the row that is being read, if any: the only wait for the device in an epoch."""
         row, self._row = self._row, None
         if row is None:
@@ -274,8 +305,7 @@ class Trainer:
         """Keep the epochs that the published code keeps: counted from 0, divisible."""
         epoch = self.progress.epoch - 1
         if epoch % self.options.checkpoints.save_freq == 0:
-            path = self.folder / f"checkpoint_{epoch:04d}.pth.tar"
-            checkpoint.save_whole(self.payload(), path)
+            self._save(f"checkpoint_{epoch:04d}.pth.tar")
 
     def _save_last(self) -> None:
         """Write checkpoint_last where that costs little of the time, and always at an end."""
@@ -283,6 +313,10 @@ class Trainer:
         ended = self.progress.epoch == self.options.training.epochs or self.stopped_by is not None
         if not ended and (began - self._last_written) * WRITING_SHARE < self._writing_seconds:
             return
-        checkpoint.save_whole(self.payload(), self.folder / LAST)
+        self._save(LAST)
         self._last_written = clock()
         self._writing_seconds = self._last_written - began
+
+    def _save(self, name: str) -> None:
+        if self.ranks.rank == 0:
+            checkpoint.save_whole(self.payload(), self.folder / name)
