@@ -18,16 +18,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse(argv)
 
     with one_line_errors():
-        from tools.training.log import RunLog  # torch loads only once the options are right
-
-        trainer = build(options)
-        log = RunLog(
-            options.checkpoints.folder,
-            steps=len(trainer.batches),
-            epochs=options.training.epochs,
-            first_step=trainer.progress.step,
-            watched=trainer.method.watched,
-        )
+        trainer = build(options)  # torch loads only once the options are right
+        log = trainer.open_log()
         try:
             trainer.run(log)
         finally:

@@ -16,7 +16,7 @@ from options.groups import (
     encoder_group,
     resume_option,
 )
-from options.parser import Parser, file_path, group, one_of, option, whole
+from options.parser import Parser, file_path, group, one_of, option, real, whole
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,41 @@ class CheckpointOptions:
         50, read=whole(1), metavar="N", help="epochs between the checkpoints that are kept"
     )
     resume: str = resume_option("checkpoint to go on from")
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """How one can see how a run fares.
+
+    Raises:
+        SettingError: not two numbers of clips.
+    """
+
+    knn_every: int = option(
+        0,
+        read=whole(0),
+        metavar="N",
+        help="epochs between two looks at the accuracy of nearest neighbours, which need the "
+        "labels of both parts and change nothing; 0: never",
+    )
+    knn_clips: tuple[int, ...] = option(
+        (4000, 2000),
+        read=whole(1),
+        least=2,
+        metavar="N",
+        help="most clips that are looked at: to find, and to look up; drawn once, for all runs",
+    )
+    print_seconds: float = option(
+        30.0,
+        read=real(at_least=0),
+        metavar="S",
+        help="seconds between two printed lines, at least, where no terminal shows a bar",
+    )
+
+    def __post_init__(self) -> None:
+        if len(self.knn_clips) != 2:
+            fault = "needs two numbers, clips to find and clips to look up"
+            raise SettingError("knn_clips", self.knn_clips, fault)
 
 
 @dataclass(frozen=True)
@@ -88,7 +123,10 @@ class PretrainingOptions:
     training: TrainingOptions = group(TrainingOptions, "training")
     checkpoints: CheckpointOptions = group(CheckpointOptions, "checkpoints")
     speed: SpeedOptions = group(SpeedOptions, "speed")
-    run: RunOptions = group(RunOptions, "run")
+    watch: WatchOptions = group(WatchOptions, "watching")
+    run: RunOptions = group(
+        RunOptions, "run", print_freq={"help": "batches between two rows of metrics.jsonl"}
+    )
 
     def __post_init__(self) -> None:
         keys, batch = self.contrast.queue_size, self.training.batch_size

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dataset.batches import PretrainingBatches
 from moco import Method, Views
+from options.parser import as_plain
 from options.pretraining import PretrainingOptions
 from tools import checkpoint
 from tools.checkpoint import Payload
@@ -22,6 +23,7 @@ from tools.training.log import RunLog
 from tools.training.recorded import Repeated, choose_recorder
 from tools.training.schedule import learning_rate
 from tools.training.step import training_step
+from tools.training.watch import Watch
 
 LAST = "checkpoint_last.pth.tar"
 WRITING_SHARE = 0.02
@@ -100,6 +102,19 @@ class Trainer:
         self._last_written = -float("inf")
         self._writing_seconds = 0.0
 
+    def open_log(self) -> RunLog:
+        """The log of the run from where it stands."""
+        log = RunLog(
+            self.folder,
+            steps=len(self.batches),
+            epochs=self.options.training.epochs,
+            first_step=self.progress.step,
+            watched=self.method.watched,
+            seconds=self.options.watch.print_seconds,
+        )
+        log.describe(as_plain(self.options))
+        return log
+
     def _at_epoch(self, epoch: int) -> Progress:
         return Progress(epoch=epoch, step=epoch * len(self.batches))
 
@@ -153,9 +168,13 @@ class Trainer:
             FloatingPointError: a loss that is not finite; no checkpoint is written after it.
         """
         self.method.train()
+        watch = Watch(self, log)
+        watch.begin()
         with until_signal(self._stop):
             while self.progress.epoch < self.options.training.epochs and self.stopped_by is None:
                 self._run_epoch(log)
+                watch.after_epoch()
+        watch.end()
         if self.stopped_by is not None:
             log.say(
                 f"stopped by {signal.Signals(self.stopped_by).name} at epoch "
