@@ -3,11 +3,12 @@
 Source: the published command for NTU-60 cross-view joint (HiCo, AAAI 2023, arXiv:2212.02082).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from dataset.protocols import AUGMENTATIONS
+from dataset.protocols import AUGMENTATIONS, count_clips
 from moco.config import ContrastConfig, EncoderConfig, SettingError
 from options.groups import (
     DataOptions,
@@ -17,6 +18,7 @@ from options.groups import (
     resume_option,
 )
 from options.parser import Parser, file_path, group, one_of, option, real, whole
+from options.recipes import RECIPES, defaults
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,14 @@ class PretrainingOptions:
         SettingError: a queue that does not hold a whole number of batches.
     """
 
+    recipe: str | None = option(
+        None,
+        read=one_of(tuple(RECIPES)),
+        metavar="NAME",
+        title="recipe",
+        help=f"other defaults, chosen by the number of training clips: {' | '.join(RECIPES)}",
+        shown="none, the published run",
+    )
     data: PretrainingData = group(
         PretrainingData,
         "data",
@@ -137,10 +147,30 @@ class PretrainingOptions:
             raise SettingError("contrast.queue_size", keys, fault)
 
 
+def of_recipe(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The defaults of the recipe that was asked for, by dotted name; none without one.
+
+    Args:
+        values: of all options, by dotted name.
+
+    Raises:
+        OSError, ValueError: when the training clips cannot be counted.
+    """
+    if values["recipe"] is None:
+        return {}
+    dataset, protocol, data_path = (
+        values[f"data.{name}"] for name in ("dataset", "protocol", "data_path")
+    )
+    data = DataOptions(dataset, protocol, data_path=data_path)
+    return defaults(values["recipe"], count_clips(data.folder, "train"))
+
+
 def parser() -> Parser[PretrainingOptions]:
     """The command line of pretraining.py."""
     return Parser(
-        PretrainingOptions, "Learn the encoder from unlabelled skeletons (HiCo pre-training)."
+        PretrainingOptions,
+        "Learn the encoder from unlabelled skeletons (HiCo pre-training).",
+        usual=of_recipe,
     )
 
 

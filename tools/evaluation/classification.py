@@ -28,7 +28,7 @@ from tools.evaluation.results import (
     write_json,
     write_names,
 )
-from tools.evaluation.runs import Run, identity, plan_runs, results_folder
+from tools.evaluation.runs import Run, description, identity, plan_runs, results_folder
 from tools.evaluation.subject import Downstream
 from tools.runtime import data_generator, until_signal
 
@@ -95,7 +95,12 @@ class _Training:
         self.downstream, self.options, self.run = downstream, options, run
         self.classifier, self.signals = classifier, signals
         self.began = time.perf_counter()
-        self.files = ClassifierFiles(run.folder, run.stem, identity(options, run, encoder))
+        self.files = ClassifierFiles(
+            run.folder,
+            run.stem,
+            identity(options, run, encoder),
+            description(downstream, run.folder),
+        )
         single, named = options.labels.runs == 1, Path(options.training.resume)
         if options.training.resume:
             # Of several runs each goes on from its own file, beside the one that is named.

@@ -154,6 +154,7 @@ class Trainer:
             self.optimizer,
             self.progress.epoch,
             data=self.data,
+            recipe=self.options.recipe,
             progress=vars(self.progress).copy(),
             random={"epoch_generator": generator, **random_states(self.batches.split.device)},
         )

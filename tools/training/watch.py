@@ -236,7 +236,7 @@ def remarks(trainer: "Trainer") -> list[str]:
     """What somebody who watches the run ought to know beforehand: notes and warnings."""
     options, clips = trainer.options, len(trainer.batches.split)
     batch, steps = trainer.batches.batch_size, len(trainer.batches)
-    found = trainer.method.remarks(clips, batch)
+    found = _recipe_remarks(options, clips) + trainer.method.remarks(clips, batch)
     if steps == 1:
         found.append(
             f"warning: --batch-size {batch} makes a single step an epoch of {clips} clips; choose "
@@ -249,6 +249,18 @@ def remarks(trainer: "Trainer") -> list[str]:
             f"{batch}; choose a --batch-size that divides {clips} better"
         )
     return found + _schedule_remarks(options)
+
+
+def _recipe_remarks(options: PretrainingOptions, clips: int) -> list[str]:
+    if options.recipe is None:
+        return []
+    training, contrast = options.training, options.contrast
+    schedule = " ".join(map(str, training.schedule))
+    return [
+        f"recipe {options.recipe}, {clips} clips: --batch-size {training.batch_size} --epochs "
+        f"{training.epochs} --schedule {schedule} --hico-k {contrast.queue_size} --hico-m "
+        f"{contrast.momentum:g}"
+    ]
 
 
 def _schedule_remarks(options: PretrainingOptions) -> list[str]:
