@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from options.groups import RunOptions
-from options.parser import REQUIRED, Parser, any_text, declared, file_path, option, whole, words
+from options.groups import DataOptions, EvaluationOptions, RunOptions
+from options.parser import REQUIRED, Parser, changed, file_path, option, whole, words
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class PredictOptions:
         metavar="FILE",
         help="a *_model_best.pth.tar",
     )
-    pretrained: str = option(
-        "",
-        read=any_text,
-        metavar="FILE",
+    pretrained: str = changed(
+        EvaluationOptions,
+        "pretrained",
         help="checkpoint of the encoder of a linear probe",
         shown="where it was when the probe was trained, seen from its file",
+        title="options",
     )
     joints: Path | None = option(
         None,
@@ -39,21 +39,16 @@ class PredictOptions:
         shown="none, they are the second Kinect's 25",
     )
     top: int = option(5, read=whole(1), metavar="N", help="likeliest classes that are listed")
-    data_path: Path | None = option(
-        None,
-        read=file_path,
-        metavar="DIR",
+    data_path: Path | None = changed(
+        DataOptions,
+        "data_path",
+        default=None,
         help="folder of the prepared data sets; with it the nearest training clips are listed",
         shown="none",
     )
     nearest: int = option(5, read=whole(1), metavar="N", help="training clips that are listed")
     json: bool = option(False, help="print one JSON list instead of text")
-    device: str = option(
-        "auto",
-        read=declared(RunOptions)["device"].read,
-        metavar="NAME",
-        help=declared(RunOptions)["device"].help,
-    )
+    device: str = changed(RunOptions, "device")
 
 
 def parser() -> Parser[PredictOptions]:

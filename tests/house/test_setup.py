@@ -13,6 +13,8 @@ from tests.support.paths import ROOT
 BASH = shutil.which("bash")
 pytestmark = pytest.mark.skipif(BASH is None, reason="needs bash")
 
+RAW = "data/synthetic/raw"
+"""Where the quickstart's raw recordings lie."""
 SET_UP = "set -euo pipefail; source tools/setup.sh; set_up requirements.txt; echo ready"
 
 
@@ -124,7 +126,7 @@ def quickstart(project, *arguments):
         f"""case "$*" in
 *"-m venv"*) mkdir -p .venv/bin; cp "$0" .venv/bin/python ;;
 *"-m pip"*) ;;
-*synthetic*) mkdir -p data/synthetic/raw; touch data/synthetic/raw/S001.skeleton; echo "$*" ;;
+*"tools.prepare synthetic"*) mkdir -p {RAW}; touch {RAW}/S001.skeleton; echo "$*" ;;
 *"-m tools"*|*.py*) echo "$*" ;;
 *) exec {sys.executable} "$@" ;;
 esac""",
@@ -136,11 +138,11 @@ esac""",
 
 def test_the_quickstart_says_what_it_removes_and_leaves_no_raw_recordings(project):
     assert "removing" not in quickstart(project)
-    assert not (project / "data" / "synthetic" / "raw").exists()
+    assert not (project / RAW).exists()
     said = quickstart(project, "--keep", "--seed", "4")
     assert "removing data/synthetic of an earlier quickstart" in said
     assert "removing checkpoints/quickstart of an earlier quickstart" in said
-    assert (project / "data" / "synthetic" / "raw" / "S001.skeleton").is_file()
+    assert (project / RAW / "S001.skeleton").is_file()
 
 
 def test_the_quickstart_ends_with_its_figures_and_three_commands(project):

@@ -6,6 +6,7 @@ into the mode that it was in.
 Axes: N clips, F features of a clip.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from time import perf_counter as clock
@@ -112,10 +113,7 @@ class Watch:
 
     def _check_health(self) -> None:
         """Look at the features of the epoch's last batches; they need no labels."""
-        batches = self.trainer.batches
-        count = min(HEALTH_BATCHES, len(batches))
-        # A look takes three passes forward, a step four passes' time.
-        every = max(1, round(3 * count / (4 * len(batches) * HEALTH_SHARE)))
+        count, every = health_plan(len(self.trainer.batches))
         if not self._due(every):
             return
         found = health(self.trainer.method, self._last_batches(count))
@@ -195,6 +193,15 @@ def _chosen(arrays: SplitArrays, rows: Tensor) -> SplitArrays:
         labels=arrays.labels[chosen],
         names=[arrays.names[row] for row in rows.tolist()],
     )
+
+
+def health_plan(steps: int) -> tuple[int, int]:
+    """How many batches are looked at, and how many epochs of so many steps lie between two looks.
+
+    A look takes three passes forward of a batch, a step about four.
+    """
+    count = min(HEALTH_BATCHES, steps)
+    return count, math.ceil(3 * count / (4 * steps * HEALTH_SHARE))
 
 
 @torch.no_grad()
