@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic as clock
 from time import strftime
@@ -155,6 +155,13 @@ class RunLog:
         times = f"{strftime('%H:%M:%S')}, {tqdm.format_interval(left)} left"
         self.say(f"{self._line}{self._score}  {times}")
         self._said, self._line = clock(), ""
+
+
+class Silence:
+    """In place of a RunLog where another process writes it: its methods do nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -22,7 +22,7 @@ from moco import Method, Views
 from options.pretraining import PretrainingOptions
 from tools.evaluation.features import evaluating, extract
 from tools.evaluation.neighbours import rank
-from tools.training.log import RunLog
+from tools.training.log import RunLog, Silence
 
 if TYPE_CHECKING:
     from tools.training.trainer import Trainer
@@ -40,7 +40,7 @@ MANY_DROPPED = 1 / 3
 class Watch:
     """Looks at a method after its epochs and tells the log."""
 
-    def __init__(self, trainer: "Trainer", log: RunLog) -> None:
+    def __init__(self, trainer: "Trainer", log: RunLog | Silence) -> None:
         """Nothing is looked at yet.
 
         Args:
@@ -50,7 +50,9 @@ class Watch:
         self.trainer, self.log = trainer, log
         self.every = trainer.options.watch.knn_every
         self.knn = Neighbours.of(trainer) if self.every else None
-        scores = [row for row in log.earlier() or [] if KNN in row]
+        # All ranks look, at the same time: who waits too long for another is taken for dead.
+        self._earlier = trainer.ranks.first(log.earlier)
+        scores = [row for row in self._earlier if KNN in row]
         self._seen = {row["step"] for row in scores}
         self.best = max((row[KNN] for row in scores), default=0.0)
         self.untrained = next((row[KNN] for row in scores if row["step"] == 0), None)
@@ -58,7 +60,7 @@ class Watch:
 
     def begin(self) -> None:
         """Say what will look odd, and look at the encoder as it is, if it was not looked at yet."""
-        if not self.log.earlier():
+        if not self._earlier:
             for line in remarks(self.trainer):
                 self.log.say(line)
         self._look()
@@ -118,7 +120,7 @@ class Watch:
             return
         found = health(self.trainer.method, self._last_batches(count))
         row = self._place | {f"features/{name}": value for name, value in found.items()}
-        self.log.record(row, on_disk=self.knn is not None)
+        self.log.record(row, self.knn is not None)
 
     def _last_batches(self, count: int) -> Iterator[tuple[Views, Views]]:
         """The views of the last batches of the epoch that has just ended, made once more."""
