@@ -67,7 +67,7 @@ def test_a_terminal_shows_one_bar_for_the_whole_run(tmp_path, monkeypatch, capsy
     shown = capsys.readouterr()
     assert shown.out.count("\n") == 1
     assert "12/12" in shown.err
-    assert "loss 1.500, KNN 43.1 % (best 44.0, chance 6.2)" in shown.err
+    assert "loss 1.500 KNN 43.1 % (best 44.0, chance 6.2)" in shown.err
 
 
 def test_rows_and_events_hold_the_same_numbers_in_groups(tmp_path):

@@ -7,6 +7,7 @@ import signal
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import pretraining
 from dataset.arrays import load_arrays
@@ -17,7 +18,8 @@ from tests.oracles.neighbours import nearest
 from tests.support.tiny import save_arrays, write_dataset
 from tools.checkpoint import load_encoder, read
 from tools.evaluation.features import extract
-from tools.training import watch
+from tools.training import trainer, watch
+from tools.training.log import Silence
 from tools.training.trainer import LAST, Trainer
 
 SMALL = (
@@ -49,10 +51,12 @@ def rows(folder, watched):
 
 @pytest.fixture(scope="module")
 def runs(data, tmp_path_factory):
-    """A run without looks, and the same one with them."""
+    """A run at which nobody looks, not even at its features, and the same one with looks."""
     folders = tmp_path_factory.mktemp("plain"), tmp_path_factory.mktemp("watched")
-    for folder, more in zip(folders, ((), WATCHED), strict=True):
-        pretrain(data, folder, *more)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "Watch", lambda *_: Silence())
+        pretrain(data, folders[0])
+    pretrain(data, folders[1], *WATCHED)
     return folders
 
 
@@ -80,6 +84,15 @@ def test_a_run_is_the_same_to_the_last_bit_with_and_without_looks(runs):
     assert rows(watched, watched=False) == rows(plain, watched=False)
     for name in ("checkpoint_0000.pth.tar", "checkpoint_0002.pth.tar", LAST):
         assert_same(read(watched / name), read(plain / name))
+
+
+def test_a_run_without_looks_says_nothing_of_them_but_to_tensorboard(data, runs, tmp_path):
+    pretrain(data, tmp_path)
+    assert rows(tmp_path, watched=True) == []
+    assert rows(tmp_path, watched=False) == rows(runs[0], watched=False)
+    tags = EventAccumulator(str(tmp_path)).Reload().Tags()["scalars"]
+    assert {"features/rank", "features/deviation", "features/positives"} <= set(tags)
+    assert "eval/knn1" not in tags
 
 
 def test_looks_come_before_training_then_at_every_nth_epoch_and_the_last(data, runs, tmp_path):
@@ -116,9 +129,9 @@ def test_the_score_is_that_of_the_checkpoint_by_brute_force(data, runs):
 def test_a_stopped_run_catches_up_on_the_look_it_missed(data, runs, tmp_path, monkeypatch):
     save = Trainer._end_epoch
 
-    def stop_in_the_second_epoch(trainer):
-        save(trainer)
-        if trainer.progress.epoch == 2:
+    def stop_in_the_second_epoch(run):
+        save(run)
+        if run.progress.epoch == 2:
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(Trainer, "_end_epoch", stop_in_the_second_epoch)

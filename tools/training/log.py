@@ -106,7 +106,7 @@ class RunLog:
             f"lr {row['learning_rate']:.2g}  {row['clips_per_second']:.0f} clips/s"
         )
         if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {row['loss']:.3f}{self._score}")
+            self._bar.set_postfix_str(f"loss {row['loss']:.3f} {self._score}".rstrip())
         elif clock() - self._said >= self.seconds:
             self._say_line()
 
@@ -130,7 +130,7 @@ class RunLog:
 
     def score(self, text: str) -> None:
         """Show an evaluation of the run beside its loss, from now on."""
-        self._score = f", {text}"
+        self._score = text
         if self._bar is not None:
             self._bar.set_postfix_str(text)
 
@@ -153,7 +153,7 @@ class RunLog:
         done, gone = self._done - self._first, clock() - self._began
         left = gone / max(done, 1) * (self.steps * self.epochs - self._done)
         times = f"{strftime('%H:%M:%S')}, {tqdm.format_interval(left)} left"
-        self.say(f"{self._line}{self._score}  {times}")
+        self.say("  ".join(part for part in (self._line, self._score, times) if part))
         self._said, self._line = clock(), ""
 
 
