@@ -3,11 +3,12 @@
 Source: the published command for NTU-60 cross-view joint (HiCo, AAAI 2023, arXiv:2212.02082).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from dataset.protocols import AUGMENTATIONS
+from dataset.protocols import AUGMENTATIONS, count_clips
 from moco.config import ContrastConfig, EncoderConfig, SettingError
 from options.groups import (
     DataOptions,
@@ -16,7 +17,8 @@ from options.groups import (
     encoder_group,
     resume_option,
 )
-from options.parser import Parser, file_path, group, one_of, option, whole
+from options.parser import Parser, file_path, group, one_of, option, real, whole
+from options.recipes import RECIPES, defaults
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,41 @@ class CheckpointOptions:
 
 
 @dataclass(frozen=True)
+class WatchOptions:
+    """How one can see how a run fares.
+
+    Raises:
+        SettingError: not two numbers of clips.
+    """
+
+    knn_every: int = option(
+        0,
+        read=whole(0),
+        metavar="N",
+        help="epochs between two looks at the accuracy of nearest neighbours, which need the "
+        "labels of both parts and change nothing; 0: never",
+    )
+    knn_clips: tuple[int, ...] = option(
+        (4000, 2000),
+        read=whole(1),
+        least=2,
+        metavar="N",
+        help="most clips that are looked at: to find, and to look up; drawn once, for all runs",
+    )
+    print_seconds: float = option(
+        30.0,
+        read=real(at_least=0),
+        metavar="S",
+        help="seconds between two printed lines, at least, where no terminal shows a bar",
+    )
+
+    def __post_init__(self) -> None:
+        if len(self.knn_clips) != 2:
+            fault = "needs two numbers, clips to find and clips to look up"
+            raise SettingError("knn_clips", self.knn_clips, fault)
+
+
+@dataclass(frozen=True)
 class SpeedOptions:
     """What makes a step faster."""
 
@@ -77,6 +114,14 @@ class PretrainingOptions:
         SettingError: a queue that does not hold a whole number of batches.
     """
 
+    recipe: str | None = option(
+        None,
+        read=one_of(tuple(RECIPES)),
+        metavar="NAME",
+        title="recipe",
+        help=f"other defaults, chosen by the number of training clips: {' | '.join(RECIPES)}",
+        shown="none, the published run",
+    )
     data: PretrainingData = group(
         PretrainingData,
         "data",
@@ -88,7 +133,10 @@ class PretrainingOptions:
     training: TrainingOptions = group(TrainingOptions, "training")
     checkpoints: CheckpointOptions = group(CheckpointOptions, "checkpoints")
     speed: SpeedOptions = group(SpeedOptions, "speed")
-    run: RunOptions = group(RunOptions, "run")
+    watch: WatchOptions = group(WatchOptions, "watching")
+    run: RunOptions = group(
+        RunOptions, "run", print_freq={"help": "batches between two rows of metrics.jsonl"}
+    )
 
     def __post_init__(self) -> None:
         keys, batch = self.contrast.queue_size, self.training.batch_size
@@ -99,10 +147,30 @@ class PretrainingOptions:
             raise SettingError("contrast.queue_size", keys, fault)
 
 
+def of_recipe(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The defaults of the recipe that was asked for, by dotted name; none without one.
+
+    Args:
+        values: of all options, by dotted name.
+
+    Raises:
+        OSError, ValueError: when the training clips cannot be counted.
+    """
+    if values["recipe"] is None:
+        return {}
+    dataset, protocol, data_path = (
+        values[f"data.{name}"] for name in ("dataset", "protocol", "data_path")
+    )
+    data = DataOptions(dataset, protocol, data_path=data_path)
+    return defaults(values["recipe"], count_clips(data.folder, "train"))
+
+
 def parser() -> Parser[PretrainingOptions]:
     """The command line of pretraining.py."""
     return Parser(
-        PretrainingOptions, "Learn the encoder from unlabelled skeletons (HiCo pre-training)."
+        PretrainingOptions,
+        "Learn the encoder from unlabelled skeletons (HiCo pre-training).",
+        usual=of_recipe,
     )
 
 

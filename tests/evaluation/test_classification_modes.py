@@ -210,7 +210,9 @@ def test_the_output_path_takes_all_files(run, path, tmp_path):
     before = sorted(path.parent.rglob("*"))
     for mode in ("linear", "finetune"):
         run("--pretrained", path, "--mode", mode, "--output-path", tmp_path / mode)
-        assert sorted(file.name for file in (tmp_path / mode).iterdir()) == [
+        events, *files = sorted(file.name for file in (tmp_path / mode).iterdir())
+        assert events.startswith("events.out.tfevents.")
+        assert files == [
             "joint_model_best.pth.tar",
             "joint_model_last.pth.tar",
             "joint_scores.npz",

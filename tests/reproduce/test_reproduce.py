@@ -801,6 +801,7 @@ def test_the_plan_reads_the_speed_of_an_earlier_run_of_the_same_model(go, tmp_pa
     _, runner = go()
     log = tmp_path / Run(*XSUB, "GRU", "joint", 0).name / "metrics.jsonl"
     rows = [{"epoch": 1, "clips_per_second": speed} for speed in (10.0, 640.0, 64.0)]
+    rows.insert(1, {"epoch": 1, "eval/knn1": 50.0})
     log.write_text("".join(json.dumps(row) + "\n" for row in rows))
     lines = []
     where = {"out": tmp_path, "data_path": runner.options.data_path, "device": "cpu"}

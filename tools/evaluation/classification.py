@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +29,12 @@ from tools.evaluation.results import (
     write_json,
     write_names,
 )
-from tools.evaluation.runs import Run, identity, plan_runs, results_folder
+from tools.evaluation.runs import Run, description, identity, plan_runs, results_folder
 from tools.evaluation.subject import Downstream
 from tools.runtime import data_generator, until_signal
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 def classify(downstream: Downstream, options: ClassificationOptions) -> Json:
@@ -95,18 +99,29 @@ class _Training:
         self.downstream, self.options, self.run = downstream, options, run
         self.classifier, self.signals = classifier, signals
         self.began = time.perf_counter()
-        self.files = ClassifierFiles(run.folder, run.stem, identity(options, run, encoder))
+        own, about = identity(options, run, encoder), description(downstream, run.folder)
+        self.files = ClassifierFiles(run.folder, run.stem, own, about)
         single, named = options.labels.runs == 1, Path(options.training.resume)
         if options.training.resume:
             # Of several runs each goes on from its own file, beside the one that is named.
-            own = named if single else named.with_name(self.files.last.name)
-            if own.is_file() or not named.is_file():
-                self.files.resume(classifier, own if own.is_file() else named)
+            mine = named if single else named.with_name(self.files.last.name)
+            if mine.is_file() or not named.is_file():
+                self.files.resume(classifier, mine if mine.is_file() else named)
+        self.curves = self._open_curves()
         if single:
             classifier.check_unfinished()
         if not single or options.labels.fraction < 1:
             clips = f"{len(run.clips)} of {len(downstream.train)} training clips have labels"
             downstream.report(f"run {run.number}: {clips}, seed {run.seed}")
+
+    def _open_curves(self) -> "SummaryWriter":
+        """TensorBoard's events, beside results.json; of several runs in a folder for each."""
+        from torch.utils.tensorboard import SummaryWriter  # slow to import
+
+        folder = results_folder(self.downstream, self.options)
+        if self.options.labels.runs > 1:
+            folder /= f"run{self.run.number}"
+        return SummaryWriter(str(folder), purge_step=self.classifier.epoch)
 
     @property
     def finished(self) -> bool:
@@ -116,6 +131,9 @@ class _Training:
     def after_epoch(self, score: EpochScore) -> None:
         """Report an epoch and save what it left, or end there if a signal asked for it."""
         self.downstream.report(str(score))
+        self.curves.add_scalar("loss/train", score.train_loss, score.epoch)
+        self.curves.add_scalar("eval/top1", score.top1, score.epoch)
+        self.curves.add_scalar("eval/top5", score.top5, score.epoch)
         if not self.finished:
             if self.signals:
                 self.leave()
@@ -124,6 +142,7 @@ class _Training:
     def leave(self) -> None:
         """Save everything and end, as a signal asked."""
         self.files.save(self.classifier)
+        self.curves.close()
         number, epoch, batch = self.signals[0], self.classifier.epoch, self.classifier.batch
         where = f"{signal.Signals(number).name} at epoch {epoch}, batch {batch}"
         self.downstream.report(f"stopped by {where}; go on with --resume {self.files.last}")
@@ -136,6 +155,7 @@ class _Training:
             scores: (N, L) of the test part after the last epoch.
         """
         self.files.save(self.classifier)
+        self.curves.close()
         run, scores, test = self.run, scores.cpu(), self.downstream.test
         folder = results_folder(self.downstream, self.options)
         data, about = self.options.data, {"mode": self.options.mode}

@@ -214,13 +214,16 @@ class ClassifierFiles:
         last: file to go on from.
     """
 
-    def __init__(self, folder: Path, name: str, identity: Payload) -> None:
+    def __init__(
+        self, folder: Path, name: str, identity: Payload, about: Payload | None = None
+    ) -> None:
         """Name the files; the folder is made, so that a bad one is found before the training.
 
         Args:
             folder: of both files.
             name: what the files' names begin with: the stream, as published.
             identity: plain values that say which encoder and data the classifier belongs to.
+            about: what somebody who uses the classifier needs beside it.
 
         Raises:
             PermissionError: when nothing can be written there.
@@ -234,6 +237,7 @@ class ClassifierFiles:
         self.best = folder / f"{name}_model_best.pth.tar"
         self.last = folder / f"{name}_model_last.pth.tar"
         self.identity = identity
+        self._marks = {"identity": identity, "about": about or {}}
         self._saved = time.monotonic()
 
     def save(self, classifier: Classifier, now: bool = True) -> None:
@@ -241,8 +245,8 @@ class ClassifierFiles:
         if not now and time.monotonic() - self._saved < SECONDS_BETWEEN_SAVES:
             return
         if best := classifier.best_state():
-            save_whole(best | {"identity": self.identity}, self.best)
-        save_whole(classifier.last_state() | {"identity": self.identity}, self.last)
+            save_whole(best | self._marks, self.best)
+        save_whole(classifier.last_state() | self._marks, self.last)
         self._saved = time.monotonic()
 
     def resume(self, classifier: Classifier, path: Path) -> None:

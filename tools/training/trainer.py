@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dataset.batches import PretrainingBatches
 from moco import Method, Views
+from options.parser import as_plain
 from options.pretraining import PretrainingOptions
 from tools import checkpoint
 from tools.checkpoint import Payload
@@ -25,6 +26,7 @@ from tools.training.ranks import ALONE, Ranks
 from tools.training.recorded import Repeated, choose_recorder
 from tools.training.schedule import learning_rate
 from tools.training.step import training_step
+from tools.training.watch import Watch
 
 LAST = "checkpoint_last.pth.tar"
 WRITING_SHARE = 0.02
@@ -125,13 +127,16 @@ class Trainer:
         """The log of the run from where it stands; rank 0 alone writes one."""
         if self.ranks.rank > 0:
             return Silence()
-        return RunLog(
+        log = RunLog(
             self.folder,
             steps=len(self.batches),
             epochs=self.options.training.epochs,
             first_step=self.progress.step,
             watched=self.method.watched,
+            seconds=self.options.watch.print_seconds,
         )
+        log.describe(as_plain(self.options))
+        return log
 
     def _at_epoch(self, epoch: int) -> Progress:
         return Progress(epoch=epoch, step=epoch * len(self.batches))
@@ -172,6 +177,7 @@ class Trainer:
             self.optimizer,
             self.progress.epoch,
             data=self.data,
+            recipe=self.options.recipe,
             progress=vars(self.progress).copy(),
             world_size=self.ranks.size,
             random={"epoch_generator": generator, **random_states(self.batches.split.device)},
@@ -198,9 +204,13 @@ class Trainer:
             device=self.batches.split.device,
             processes=self.ranks.size,
         )
+        watch = Watch(self, log)
+        watch.begin()
         with until_signal(self._stop), fits:
             while self.progress.epoch < self.options.training.epochs and self.stopped_by is None:
                 self._run_epoch(log)
+                watch.after_epoch()
+        watch.end()
         if self.stopped_by is not None:
             log.say(
                 f"stopped by {signal.Signals(self.stopped_by).name} at epoch "
