@@ -1,5 +1,10 @@
 """Features of a data set, written to a file: `python -m tools.features --pretrained FILE …`."""
 
+if __name__ == "__main__":
+    from tools.signals import answer_signals
+
+    answer_signals()
+
 import json
 from collections.abc import Sequence
 

@@ -45,7 +45,8 @@ class RunLog:
         self.path = folder / METRICS
         _keep_rows_before(self.path, first_step)
         self._file = self.path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(folder), purge_step=first_step)
+        # TensorBoard drops the points from this step on, the step itself too.
+        self._board = SummaryWriter(str(folder), purge_step=first_step + 1)
         self._on_terminal = sys.stderr.isatty()
         self._bar: tqdm | None = None
         self._line = ""
@@ -62,12 +63,13 @@ class RunLog:
             self._bar.update()
 
     def end_epoch(self) -> None:
-        """Put the bar away, its last row in its place, and the epoch's rows on disk."""
+        """Put the bar away, its last row in its place, and the epoch's rows in both files."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
             self.say(self._line)
         self._file.flush()
+        self._board.flush()
 
     def write(self, row: Row) -> None:
         """Record one row.
