@@ -137,11 +137,11 @@ def _of_run(run: Run, options: ReproduceOptions) -> Iterator[Cell]:
             yield Cell(run, mode)
 
 
-def command(cell: Cell, options: ReproduceOptions, resume: Path | None = None) -> list[str]:
-    """The whole command of a cell; `resume` is a file to go on from."""
+def command(cell: Cell, options: ReproduceOptions, resume: str = "") -> list[str]:
+    """The whole command of a cell; `resume` says what to go on from."""
     script = cell.kind.script
     program = [str(ROOT / script)] if script.endswith(".py") else ["-m", script]
-    more = ["--resume", str(resume)] if resume else []
+    more = ["--resume", resume] if resume else []
     return [sys.executable, *program, *arguments(cell, options), *more]
 
 
