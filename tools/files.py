@@ -76,7 +76,7 @@ def no_room(path: Path, fault: OSError, size: Callable[[], int] = lambda: 0) -> 
 
 
 def _bytes(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
 class _Raw(io.FileIO):
