@@ -151,7 +151,7 @@ def write_inputs(folder: Path) -> None:
     """Write what the commands read."""
     write_dataset(folder, train=14, val=6)
     write_checkpoint(folder / "checkpoint_0450.pth.tar")
-    prepare.main(["synthetic", "--out", str(folder / "raw"), "--performers", "2", "--clips", "1"])
+    prepare.main(["synthetic", "--out", str(folder / "raw"), "--performers", "4", "--clips", "3"])
 
 
 def run(work: Callable, inputs: Path, folder: Path, **kill: float) -> int:
