@@ -2,13 +2,15 @@
 
 import json
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from tools.files import write_whole
+from tools.files import no_room, write_whole
 
 Row = dict[str, Any]
 METRICS = "metrics.jsonl"
@@ -47,6 +49,8 @@ class RunLog:
         self._file = self.path.open("a", encoding="utf-8")
         # TensorBoard drops the points from this step on, the step itself too.
         self._board = SummaryWriter(str(folder), purge_step=first_step + 1)
+        # TensorBoard's thread raises its errors here too, where they are reported in one line.
+        self._hook, threading.excepthook = threading.excepthook, lambda given: None
         self._on_terminal = sys.stderr.isatty()
         self._bar: tqdm | None = None
         self._line = ""
@@ -68,8 +72,9 @@ class RunLog:
             self._bar.close()
             self._bar = None
             self.say(self._line)
-        self._file.flush()
-        self._board.flush()
+        with self._room():
+            self._file.flush()
+            self._board.flush()
 
     def write(self, row: Row) -> None:
         """Record one row.
@@ -77,10 +82,11 @@ class RunLog:
         Args:
             row: `epoch`, `batch` and `step` (steps done, from 1) beside plain numbers.
         """
-        self._file.write(json.dumps(row) + "\n")
-        for name, value in row.items():
-            if name not in ("epoch", "batch", "step"):
-                self._board.add_scalar(name, value, row["step"])
+        with self._room():
+            self._file.write(json.dumps(row) + "\n")
+            for name, value in row.items():
+                if name not in ("epoch", "batch", "step"):
+                    self._board.add_scalar(name, value, row["step"])
         shares = [f"{name.replace('_', ' ')} {row[name]:.1%}  " for name in self.watched]
         self._line = (
             f"epoch {row['epoch']:3d}  batch {row['batch']:4d}/{self.steps}  "
@@ -100,8 +106,18 @@ class RunLog:
     def close(self) -> None:
         """Finish both files."""
         self.end_epoch()
-        self._file.close()
-        self._board.close()
+        with self._room():
+            self._file.close()
+            self._board.close()
+        threading.excepthook = self._hook
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """Name the file in what a full disk says."""
+        try:
+            yield
+        except OSError as error:
+            raise no_room(self.path, error) from None
 
 
 def _keep_rows_before(path: Path, first_step: int) -> None:
