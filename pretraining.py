@@ -15,6 +15,7 @@ from options.pretraining import PretrainingOptions, parse
 from tools.errors import one_line_errors
 
 if TYPE_CHECKING:
+    from tools.training.ranks import Ranks
     from tools.training.trainer import Trainer
 
 
@@ -24,17 +25,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     with one_line_errors():
         from tools.files import held  # here, so that nothing but options comes first
+        from tools.training.ranks import joined
 
-        with held(options.checkpoints.folder):
-            trainer = build(options)
+        with joined() as ranks, held(options.checkpoints.folder, wanted=ranks.rank == 0):
+            trainer = build(options, ranks)
             trainer.train()
     if trainer.stopped_by is not None:
         sys.exit(128 + trainer.stopped_by)
 
 
-def build(options: PretrainingOptions) -> Trainer:
+def build(options: PretrainingOptions, ranks: Ranks) -> Trainer:
     """Options to parts: the split, the model and what trains it, in a folder of its own."""
-    from dataset.arrays import load_arrays  # torch loads only once the options are right
+    from dataset.arrays import load_arrays
     from dataset.batches import PretrainingBatches
     from dataset.packed import PackedSplit
     from moco import HiCo
@@ -42,27 +44,24 @@ def build(options: PretrainingOptions) -> Trainer:
     from tools.training import record
     from tools.training.trainer import Trainer
 
-    data = options.data
-    device = runtime.pick_device(options.run.device)
+    data, size = options.data, options.training.batch_size
+    device = ranks.device(runtime.pick_device(options.run.device))
     runtime.set_precision(options.speed.precision, device)
-    path = record.starting_point(options.checkpoints)
+    path = ranks.first(lambda: record.starting_point(options.checkpoints))
     arrays = load_arrays(data.folder, "train")
     split = PackedSplit.from_arrays(arrays, device)
-    seed = runtime.seed_everything(options.run.seed)
-    generator = runtime.data_generator(seed)
-    size = options.training.batch_size
-    batches = PretrainingBatches(split, data.stream, size, generator, data.augmentation)
+    seed = ranks.first(lambda: runtime.seed_everything(options.run.seed))
+    draws, rows = runtime.data_generator(seed), ranks.rows(size)
+    batches = PretrainingBatches(split, data.stream, size, draws, data.augmentation, rows=rows)
     model = HiCo(options.encoder, options.contrast).to(device)
-    trainer = Trainer(model, batches, options)
-    trainer.record = record.describe(options, arrays, seed, device)
-    resumed = trainer.resume(path) if path else ""
+    trainer = Trainer(model, batches, options, ranks)
+    trainer.record = ranks.first(lambda: record.describe(options, arrays, seed, device))
+    more = [trainer.resume(path)] if path else []
     if options.run.workers is not None:
-        print("--workers is not needed: batches are made on the device")
+        more.append("--workers is not needed: batches are made on the device")
     said = f"{len(split)} clips of {data.folder}, {model.config.kind} on {device}"
     print(f"{said}, seed {trainer.record['seed']}")
-    print(f"{options.speed.precision}; steps: {trainer.steps.how}")
-    if resumed:
-        print(resumed)
+    print(f"{options.speed.precision}; steps: {trainer.steps.how}", *more, sep="\n")
     return trainer
 
 

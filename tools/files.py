@@ -170,7 +170,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[int]:
+def held(folder: Path, wanted: bool = True) -> Iterator[int]:
     """Hold a folder, so that no second run works in it at the same time.
 
     A process that died holds nothing. A child that inherits the descriptor (`pass_fds`) holds the
@@ -178,13 +178,17 @@ def held(folder: Path) -> Iterator[int]:
 
     Args:
         folder: made if need be.
+        wanted: False holds nothing, as for all but the first of processes that work together.
 
     Yields:
-        The descriptor of the lock.
+        The descriptor of the lock; -1 for none.
 
     Raises:
         ValueError: when another run holds it.
     """
+    if not wanted:
+        yield -1
+        return
     folder.mkdir(parents=True, exist_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(folder / ".lock", flags, 0o666)

@@ -58,7 +58,8 @@ def train_probe(
         The probe.
 
     Raises:
-        ValueError: for features that are not finite, labels out of range, or fewer epochs than it has had.
+        ValueError: for features that are not finite, labels out of range, or fewer epochs than it
+            has had.
         FloatingPointError: when the training loss is not finite.
     """
     _check("test", test, test_labels, probe.fc.out_features)

@@ -3,7 +3,7 @@
 import json
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,13 @@ class RunLog:
             yield
         except OSError as error:
             raise no_room(self.path, error) from None
+
+
+class Silence:
+    """In place of a RunLog where another process writes it: its methods do nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
 
 
 def _keep_rows_before(path: Path, first_step: int) -> None:
