@@ -235,8 +235,9 @@ def trial(name: str, inputs: Path, folder: Path, draw: random.Random, whole: dic
     said = log.read_text() if log.is_file() else ""
     assert status == 0, f"{name}, {folder}: exit status {status}: {said[-1000:]}"
     found = look(folder)
-    different = [key for key in whole.keys() | found.keys() if whole.get(key) != found.get(key)]
-    assert not different, f"{name}, {folder}: {different[:5]} differ"
+    keys = sorted(whole.keys() | found.keys())
+    different = [key for key in keys if whole.get(key) != found.get(key)]
+    assert not different, f"{name}, {folder}: {len(different)} differ, as {different[-3:]}"
     left = [path for path in folder.rglob("*") if TEMPORARY.fullmatch(path.name)]
     left += list(folder.rglob("*.partial"))
     assert not left, f"{name}, {folder}: {left} left behind"
@@ -257,8 +258,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     works, draw = options.works or list(WORKS), random.Random(options.seed)
-    with tempfile.TemporaryDirectory() as place:
-        status = _run_all(Path(place), works, options.count, draw)
+    place = Path(tempfile.mkdtemp(prefix="hico-kills-"))
+    status = _run_all(place, works, options.count, draw)
+    if status:
+        print(f"what is broken lies in {place}")
+    else:
+        shutil.rmtree(place)
     sys.exit(status)
 
 
@@ -277,7 +282,8 @@ def _run_all(place: Path, works: list[str], count: int, draw: random.Random) -> 
         except AssertionError as error:
             broken += 1
             print(f"BROKEN {error}", flush=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        else:
+            shutil.rmtree(folder)
     shares = ", ".join(f"{name} {number}" for name, number in kills.items())
     print(f"{trials} trials, {sum(kills.values())} kills ({shares}), {broken} broken")
     return 1 if broken else 0
