@@ -178,7 +178,8 @@ def test_a_signal_to_any_rank_ends_all_after_the_same_batch(data, one, tmp_path)
     progress = read(tmp_path / LAST)["progress"]
     assert progress["step"] == rows(tmp_path)[-1]["step"]
     epochs = str(progress["epoch"] + 1)
-    go_on = ("--encoder", "GRU", "--epochs", epochs, "--resume", str(tmp_path / LAST))
+    ends_early = ("--epochs", epochs, "--change", "epochs")
+    go_on = ("--encoder", "GRU", *ends_early, "--resume", str(tmp_path / LAST))
     pretraining.main(run_of(data, tmp_path, *go_on))
     steps = [row["step"] for row in rows(tmp_path)]
     assert steps == list(range(1, 3 * int(epochs) + 1))
