@@ -358,6 +358,17 @@ def as_plain(record: Any) -> Any:
     return str(record) if isinstance(record, Path) else record
 
 
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Plain values by dotted names, as `training.lr`."""
+    found = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
 def whole(at_least: float, at_most: float = math.inf) -> Reader:
     """Return a reader of whole numbers from `at_least` up, to `at_most` where it is given."""
     bounds = f"{at_least} or more" if at_most == math.inf else f"{at_least} to {at_most}"

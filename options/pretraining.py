@@ -15,6 +15,7 @@ from options.groups import (
     RunOptions,
     TrainingOptions,
     encoder_group,
+    overwrite_option,
     resume_option,
 )
 from options.parser import Parser, file_path, group, one_of, option, real, whole
@@ -33,9 +34,29 @@ class PretrainingData(DataOptions):
     )
 
 
+AUTO = "auto"
+"""In place of a checkpoint to go on from: the newest of the run's folder, where there is one."""
+CHANGES = {
+    "lr": "training.lr",
+    "schedule": "training.schedule",
+    "cos": "training.cos",
+    "epochs": "training.epochs",
+    "momentum": "training.momentum",
+    "weight-decay": "training.weight_decay",
+    "precision": "speed.precision",
+    "augmentation": "data.augmentation",
+}
+"""What a run may go on with otherwise than it began, by the word for it."""
+
+
 @dataclass(frozen=True)
 class CheckpointOptions:
-    """What a run keeps, and from what it goes on."""
+    """What a run keeps, and from what it goes on.
+
+    Raises:
+        SettingError: a change where nothing is gone on with, or a run that is to be both gone on
+            with and replaced.
+    """
 
     folder: Path = option(
         Path("checkpoints"),
@@ -48,7 +69,26 @@ class CheckpointOptions:
     save_freq: int = option(
         50, read=whole(1), metavar="N", help="epochs between the checkpoints that are kept"
     )
-    resume: str = resume_option("checkpoint to go on from")
+    resume: str = resume_option(
+        "checkpoint to go on from; auto: the newest one in --checkpoint-path, or begin where "
+        "there is none"
+    )
+    change: tuple[str, ...] = option(
+        (),
+        read=one_of(tuple(CHANGES), {"weight_decay": "weight-decay", "wd": "weight-decay"}),
+        least=1,
+        metavar="NAME",
+        help=f"go on with other values of these than the run had: {' | '.join(CHANGES)}",
+        shown="none",
+    )
+    overwrite: bool = overwrite_option("remove the run that --checkpoint-path holds")
+
+    def __post_init__(self) -> None:
+        if self.change and not self.resume:
+            raise SettingError("change", self.change, "nothing is gone on with; give --resume too")
+        if self.overwrite and self.resume == AUTO:
+            fault = "--resume auto goes on with the run that it would remove; leave one out"
+            raise SettingError("overwrite", True, fault)
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def machine(device: torch.device) -> dict[str, str]:
     return {
         "device": str(device),
         "device_name": name,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "numpy": numpy.__version__,
         "python": platform.python_version(),
     }

@@ -24,6 +24,7 @@ from tools.evaluation.results import (
     Json,
     Scores,
     per_class,
+    refuse_other,
     save_scores,
     spread,
     write_json,
@@ -55,6 +56,8 @@ def classify(downstream: Downstream, options: ClassificationOptions) -> Json:
         check_labels(part, split.labels, downstream.classes)
     labels, signals = options.labels, []
     runs, folder = plan_runs(downstream, options), results_folder(downstream, options)
+    consent = options.overwrite or bool(options.training.resume)
+    refuse_other(folder / RESULTS, options, consent)
     results = downstream.describe() | {
         "script": "action_classification.py",
         "mode": options.mode,
@@ -109,7 +112,7 @@ class _Training:
                 self.files.resume(classifier, mine if mine.is_file() else named)
         self.curves = self._open_curves()
         if single:
-            classifier.check_unfinished()
+            classifier.check_epochs()
         if not single or options.labels.fraction < 1:
             clips = f"{len(run.clips)} of {len(downstream.train)} training clips have labels"
             downstream.report(f"run {run.number}: {clips}, seed {run.seed}")

@@ -25,6 +25,8 @@ Payload = dict[str, Any]
 
 SECONDS_BETWEEN_SAVES = 30.0
 INITIAL_DEVIATION = 0.01
+LEARNING = ("lr", "schedule", "cos", "momentum", "weight_decay")
+"""Options that a classifier to go on with must share."""
 
 
 class EpochScore(NamedTuple):
@@ -104,10 +106,13 @@ class Classifier:
         """The first epoch of the highest top-1: the metric the paper reports."""
         return max(self.history, key=lambda score: score.top1)
 
-    def check_unfinished(self) -> None:
-        """Refuse to train where no epoch is left, by a ValueError."""
+    def check_epochs(self) -> None:
+        """Refuse what has had more epochs than asked for, by a ValueError.
+
+        One that has had them all, and was killed before its results were written, gives them.
+        """
         epochs = self.options.epochs
-        if self.epoch >= epochs:
+        if self.epoch > epochs:
             had = f"the classifier has had {self.epoch}"
             raise ValueError(f"--epochs {epochs}: {had}; ask for more")
 
@@ -263,6 +268,8 @@ class ClassifierFiles:
         if not isinstance(theirs, dict):
             raise ValueError(f"{path} is not a classifier of action_classification.py")
         for name in self.identity | theirs:
+            if name in LEARNING and name not in theirs:
+                continue  # an older file does not say
             if theirs.get(name) != self.identity.get(name):
                 raise ValueError(
                     f"{path} belongs to {name} {theirs.get(name)}, not {self.identity.get(name)}; "

@@ -15,6 +15,8 @@ from torch import Tensor
 from dataset.actions import class_names
 from options.classification import ClassificationOptions
 from options.groups import RANDOM
+from options.parser import as_plain
+from tools.evaluation.classifier import LEARNING
 from tools.evaluation.results import Json
 from tools.evaluation.subject import Downstream
 from tools.evaluation.subset import draw_subset, run_seed, subset_generator
@@ -99,7 +101,7 @@ def identity(options: ClassificationOptions, run: Run, encoder: str) -> Json:
     if options.mode != "linear":
         shared["batch size"] = training.batch_size
         shared["optimizer"] = options.finetuning.optimizer
-    return shared
+    return shared | {name: as_plain(getattr(training, name)) for name in LEARNING}
 
 
 def description(downstream: Downstream, folder: Path) -> Json:

@@ -2,7 +2,9 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic as clock
 from time import strftime
@@ -10,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tools.files import write_whole
+from tools.files import no_room, write_whole
 
 Row = dict[str, Any]
 METRICS = "metrics.jsonl"
@@ -57,7 +59,10 @@ class RunLog:
         self.path = folder / METRICS
         self._earlier = _keep_rows_before(self.path, first_step)
         self._file = self.path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(folder), purge_step=first_step)
+        # TensorBoard drops the points from this step on, the step itself too.
+        self._board = SummaryWriter(str(folder), purge_step=first_step + 1)
+        # TensorBoard's thread raises its errors here too, where they are reported in one line.
+        self._hook, threading.excepthook = threading.excepthook, lambda given: None
         self._began, self._first, self._done = clock(), first_step, first_step
         self._said, self._line, self._score = -float("inf"), "", ""
         self._bar: tqdm | None = None
@@ -89,8 +94,10 @@ class RunLog:
             self._bar.update()
 
     def end_epoch(self) -> None:
-        """Put the epoch's rows on disk."""
-        self._file.flush()
+        """Put the epoch's rows on disk, in both files."""
+        with self._room():
+            self._file.flush()
+            self._board.flush()
 
     def write(self, row: Row) -> None:
         """Record one row of losses.
@@ -117,11 +124,12 @@ class RunLog:
             row: PLACE beside plain numbers; a name without a group is of a loss.
             on_disk: whether metrics.jsonl has them too.
         """
-        if on_disk:
-            self._file.write(json.dumps(row) + "\n")
-        for name, value in row.items():
-            if name not in PLACE:
-                self._board.add_scalar(self._tag(name), value, row["step"])
+        with self._room():
+            if on_disk:
+                self._file.write(json.dumps(row) + "\n")
+            for name, value in row.items():
+                if name not in PLACE:
+                    self._board.add_scalar(self._tag(name), value, row["step"])
 
     def _tag(self, name: str) -> str:
         """What TensorBoard calls a value: "group/name"."""
@@ -145,8 +153,18 @@ class RunLog:
             self._say_line()
         if self._bar is not None:
             self._bar.close()
-        self._file.close()
-        self._board.close()
+        with self._room():
+            self._file.close()
+            self._board.close()
+        threading.excepthook = self._hook
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """Name the file in what a full disk says."""
+        try:
+            yield
+        except OSError as error:
+            raise no_room(self.path, error) from None
 
     def _say_line(self) -> None:
         """Print the last row, the time of day and how long it will go on."""

@@ -23,12 +23,12 @@ from tools.runtime import random_states, restore_random, to_host, until_signal
 from tools.training.log import RunLog, Silence
 from tools.training.memory import saying_what_fits
 from tools.training.ranks import ALONE, Ranks
+from tools.training.record import LAST, go_on, take
 from tools.training.recorded import Repeated, choose_recorder
 from tools.training.schedule import learning_rate
 from tools.training.step import training_step
 from tools.training.watch import Watch
 
-LAST = "checkpoint_last.pth.tar"
 WRITING_SHARE = 0.02
 """Largest share of the time that writing checkpoint_last may take."""
 
@@ -80,6 +80,7 @@ class Trainer:
         folder: where checkpoints and logs go.
         data: which clips are seen and how, what a resumed run must have in common.
         progress: where the run stands.
+        record: what the run was told, from tools.training.record; empty where nobody keeps one.
         steps: one step a call; `.how` says how they are run.
         stopped_by: number of the signal that ended the run.
     """
@@ -113,20 +114,37 @@ class Trainer:
         if recorder is not None:  # a number would be fixed by the recording
             for group in self.optimizer.param_groups:
                 group["lr"] = torch.tensor(training.lr, device=device)
-        self.data = _in_common(options)
+        self.data, self.record = _in_common(options), {}
         self.steps = Repeated(self._step, device, recorder, how)
         self.progress = self._at_epoch(training.start_epoch)
         self.stopped_by: int | None = None
+        self._began_from: Path | None = None
         self._signal: int | None = None
         self._window = _Window()
         self._row: _Row | None = None
         self._last_written = -float("inf")
         self._writing_seconds = 0.0
 
+    def train(self) -> None:
+        """Make the folder the run's own and train there, with a log; say so if nothing is left."""
+        if self.finished:
+            print(f"nothing to do: {self.progress.epoch} epochs are done")
+            return
+        log = self.open_log()
+        try:
+            self.run(log)
+        finally:
+            log.close()
+
     def open_log(self) -> RunLog | Silence:
-        """The log of the run from where it stands; rank 0 alone writes one."""
+        """The log of the run from where it stands, whose folder becomes the run's own.
+
+        Rank 0 alone writes one.
+        """
         if self.ranks.rank > 0:
             return Silence()
+        if self.record:
+            take(self.folder, self._began_from, self.payload, self.record)
         log = RunLog(
             self.folder,
             steps=len(self.batches),
@@ -152,21 +170,35 @@ class Trainer:
             A line that says which.
 
         Raises:
-            ValueError: another model, other data, or no optimiser.
+            ValueError: another model, other data, other settings that are not among `--change`, or
+                no optimiser.
         """
         payload = self.ranks.first(lambda: checkpoint.read(path))
-        checkpoint.load_into(self.method, self.data, payload, path)
+        changed, known = self.options.checkpoints.change, payload.get("run") is not None
+        data = {name: value for name, value in self.data.items() if name not in changed}
+        if self.record:
+            self.record = go_on(self.record, payload, path, self.options)
+        checkpoint.load_into(self.method, data, payload, path)
         checkpoint.restore_optimizer(self.optimizer, payload, path)
+        self._began_from = path
         if "random" not in payload:
             self.progress = self._at_epoch(int(payload.get("epoch", 0)))
             return (
                 f"resumed from {path}, a published checkpoint: fresh draws from epoch "
-                f"{self.progress.epoch}"
+                f"{self.progress.epoch}; it does not say with what data and settings it was "
+                "trained, those given now are taken"
             )
         self.progress = Progress(**payload["progress"])
         self.batches.generator.set_state(payload["random"]["epoch_generator"])
         restore_random(payload["random"], self.batches.split.device)
-        return f"resumed from {path} at epoch {self.progress.epoch}, batch {self.progress.batch}"
+        where = f"resumed from {path} at epoch {self.progress.epoch}, batch {self.progress.batch}"
+        older = "; it does not say its seed, clips and learning rates, those given now are taken"
+        return where if known else where + older
+
+    @property
+    def finished(self) -> bool:
+        """Whether no epoch is left."""
+        return self.progress.epoch >= self.options.training.epochs
 
     def payload(self) -> Payload:
         """The run as it stands between two steps, ready for `checkpoint.save_whole`."""
@@ -178,6 +210,7 @@ class Trainer:
             self.progress.epoch,
             data=self.data,
             recipe=self.options.recipe,
+            run=self.record or None,
             progress=vars(self.progress).copy(),
             world_size=self.ranks.size,
             random={"epoch_generator": generator, **random_states(self.batches.split.device)},
@@ -207,7 +240,7 @@ class Trainer:
         watch = Watch(self, log)
         watch.begin()
         with until_signal(self._stop), fits:
-            while self.progress.epoch < self.options.training.epochs and self.stopped_by is None:
+            while not self.finished and self.stopped_by is None:
                 self._run_epoch(log)
                 watch.after_epoch()
         watch.end()
@@ -320,7 +353,7 @@ class Trainer:
     def _save_last(self) -> None:
         """Write checkpoint_last where that costs little of the time, and always at an end."""
         began = clock()
-        ended = self.progress.epoch == self.options.training.epochs or self.stopped_by is not None
+        ended = self.finished or self.stopped_by is not None
         if not ended and (began - self._last_written) * WRITING_SHARE < self._writing_seconds:
             return
         self._save(LAST)
