@@ -49,7 +49,7 @@ def build(options: PretrainingOptions) -> Trainer:
     device = runtime.pick_device(options.run.device)
     runtime.set_precision(options.speed.precision, device)
     path = checkpoint.find(resume) if resume else None
-    split = PackedSplit.from_arrays(load_arrays(data.folder, "train"), device)
+    split = PackedSplit.from_arrays(load_arrays(data.folder, "train", origin=data.origin), device)
     seed = runtime.seed_everything(options.run.seed)
     generator = runtime.data_generator(seed)
     size = options.training.batch_size
@@ -59,6 +59,7 @@ def build(options: PretrainingOptions) -> Trainer:
     if options.run.workers is not None:
         print("--workers is not needed: batches are made on the device")
     print(f"{len(split)} clips of {data.folder}, {model.config.kind} on {device}, seed {seed}")
+    print(split.source["from"])
     print(f"{options.speed.precision}; steps: {trainer.steps.how}")
     if path:
         print(trainer.resume(path))

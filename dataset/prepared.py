@@ -68,11 +68,16 @@ def describe(prepared: Mapping[str, Any] | None) -> str:
     )
 
 
-def warn_of_twins(count: int, clips: int) -> str:
-    """Say what test clips that also stand in the training part mean; "" where there are none."""
-    if not count:
-        return ""
-    return f"warning: {count} of {clips} test clips also stand in the training part"
+def clips_of(arrays: "SplitArrays") -> dict[str, Any]:
+    """What checkpoints and results say of where clips come from, as plain values."""
+    prepared = arrays.prepared
+    name = None if prepared is None else prepared["generation"]
+    return {"origin": arrays.origin, "prepared": name, "from": describe(prepared)}
+
+
+def count_twins(train: "SplitArrays", test: "SplitArrays") -> int:
+    """Return what `prepared.json` says of twins; count them where there is none."""
+    return twins(train, test) if test.prepared is None else test.prepared["twins"]
 
 
 def twins(train: "SplitArrays", test: "SplitArrays") -> int:

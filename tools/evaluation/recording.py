@@ -37,7 +37,8 @@ def list_nearest(downstream: Downstream, options: RetrievalOptions) -> list[str]
         OSError, ValueError: when the recording or the gallery cannot be read or compared.
     """
     search = options.search
-    query = read_recording(search.query_file, options.data.folder, downstream.device)
+    data = options.data
+    query = read_recording(search.query_file, data.folder, downstream.device, data.origin)
     places = select(downstream, search.gallery, "--gallery")
     with downstream.frozen():
         gallery = encode(downstream, places, search.batch_size)
@@ -54,13 +55,16 @@ def list_nearest(downstream: Downstream, options: RetrievalOptions) -> list[str]
     return [*lines, f"action by vote of the nearest: {', '.join(votes)}"]
 
 
-def read_recording(path: Path, folder: Path, device: torch.device) -> PackedSplit:
+def read_recording(
+    path: Path, folder: Path, device: torch.device, origin: str = "published"
+) -> PackedSplit:
     """Read and normalise one raw recording, as `tools.prepare ntu` does.
 
     Args:
         path: a `.skeleton` file, of any name.
         folder: of the split it will be compared with.
         device: where it is wanted.
+        origin: which clips that split may have, as `dataset.arrays.ORIGINS`.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -69,7 +73,7 @@ def read_recording(path: Path, folder: Path, device: torch.device) -> PackedSpli
     flag = f"--query-file {path}"
     if not path.is_file():
         raise FileNotFoundError(f"{flag}: no such file")
-    frames = load_arrays(folder, "train").data.shape[2]
+    frames = load_arrays(folder, "train", origin=origin).data.shape[2]
     if frames != MAX_FRAMES:
         raise ValueError(
             f"{flag}: {folder} has clips of {frames} frames, normalised in another way than raw "

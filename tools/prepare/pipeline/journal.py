@@ -1,7 +1,8 @@
 """An unfinished preparation on disk: which of its clips are safe, so that a restart goes on there.
 
 The journal is a text file: a first line that stands for the recordings and the options, then a line
-`INDEX FRAMES NOTE` for each clip, mostly without a note. A clip enters it only after its coordinates have reached the disk.
+`INDEX FRAMES` or `INDEX FRAMES NOTE` for each clip. A clip enters it only after its coordinates
+have reached the disk.
 """
 
 import fcntl
