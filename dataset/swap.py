@@ -41,6 +41,8 @@ def recover(folder: Path) -> None:
     aside = _aside(folder)
     if aside.is_dir() and not folder.is_dir():
         aside.rename(folder)
+    elif aside.is_dir():  # it was replaced, but not yet removed
+        _remove(aside, folder)
 
 
 def _exchange(one: Path, other: Path) -> bool:
