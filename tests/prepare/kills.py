@@ -151,7 +151,9 @@ def content(folder: Path) -> int:
     checksum = 0
     for arrays in load_split(folder):
         rest = (arrays.names, arrays.labels.tolist(), arrays.num_frames.tolist(), arrays.prepared)
-        checksum = zlib.crc32(np.ascontiguousarray(arrays.data), zlib.crc32(repr(rest).encode(), checksum))
+        checksum = zlib.crc32(
+            np.ascontiguousarray(arrays.data), zlib.crc32(repr(rest).encode(), checksum)
+        )
     return checksum
 
 
@@ -174,9 +176,7 @@ class Case:
         assert in_child(lambda: self.prepare(self.sources[0], self.out)) == 0
 
     def prepare(self, source: Path, out: Path) -> None:
-        prepare(
-            [self.name, "--raw", str(source), "--out", str(out), "--overwrite", *self.options]
-        )
+        prepare([self.name, "--raw", str(source), "--out", str(out), "--overwrite", *self.options])
 
     def _count_moments(self, out: Path) -> tuple[int, int]:
         """Count the lines of a whole run over older arrays, and those before publication."""
@@ -256,7 +256,9 @@ def run(count: int, seed: int, names: list[str]) -> list[str]:
             os.close(tell)
             status = os.waitstatus_to_exitcode(os.waitpid(reader, 0)[1])
             if status:
-                faults.append(f"{name}: the reader ended with {status}: it saw a mixture or nothing")
+                faults.append(
+                    f"{name}: the reader ended with {status}: it saw a mixture or nothing"
+                )
     return faults
 
 

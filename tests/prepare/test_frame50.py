@@ -171,10 +171,10 @@ def test_a_data_set_of_recorded_lengths_is_refused(raw, capsys):
 
 
 def test_a_failure_leaves_nothing_unfinished(raw, capsys, monkeypatch):
-    def full(arrays, file):
+    def full(writer, arrays):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(frame50, "_write_clips", full)
+    monkeypatch.setattr(frame50, "_write", full)
     assert "No space left on device" in refused(raw, capsys)
 
 

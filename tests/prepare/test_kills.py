@@ -10,4 +10,6 @@ def test_a_kill_at_any_moment_leaves_old_or_new_and_a_restart_the_same_bytes():
     command = [sys.executable, "-m", "tests.prepare.kills", "--count", "14", "--seed", "1"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "14 kills of frame50, ntu, pyskl, npz, pku-mmd, utd-mhad, custom: 0 faults" in ended.stdout
+    assert (
+        "14 kills of frame50, ntu, pyskl, npz, pku-mmd, utd-mhad, custom: 0 faults" in ended.stdout
+    )
