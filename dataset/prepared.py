@@ -110,6 +110,7 @@ def whole(read: Callable[Arguments, Read]) -> Callable[Arguments, Read]:
 
     @functools.wraps(read)
     def reading(*arguments: Arguments.args, **options: Arguments.kwargs) -> Read:
+        """Read until nothing was put in place meanwhile."""
         folder = Path(arguments[0])
         for _ in range(_ATTEMPTS):
             before = _state(folder)

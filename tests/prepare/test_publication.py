@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +79,7 @@ def test_arrays_say_where_they_come_from(raw, prepare):
 
 
 def test_the_version_is_the_projects():
-    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
+    assert f'version = "{VERSION}"' in (ROOT / "pyproject.toml").read_text().split("\n")
 
 
 def test_the_same_source_gives_the_same_name_and_another_gives_another(tmp_path, raw, prepare):

@@ -66,9 +66,8 @@ def prepare(options: Options) -> None:
     }
     origin = Origin("frame50", dataset, options, sum(counts.values()), "clip")
     remarks = [f"{dataset.frames} frames a clip; not to be mixed with recorded lengths"]
-    remarks += remarks_on(
-        (sum(map(_count_empty, parts.values())), "clip", "all zero: nobody there")
-    )
+    empty = sum(map(_count_empty, parts.values()))
+    remarks += remarks_on((empty, "clip", "all zero: nobody is in them"))
     refuse_others(origin, list(writers.values()))
     with unfinished(origin, "frame50", list(writers.values()), resumable=False) as journal:
         journal.begin()
