@@ -34,7 +34,8 @@ def retrieve(tmp_path, data):
 
     def results(pretrained, *more):
         arguments = ["--pretrained", str(pretrained), "--data-path", str(tmp_path / "data")]
-        action_retrieval.main([*arguments, "--device", "cpu", *more])
+        arguments += ["--output-path", str(tmp_path / "results"), "--device", "cpu"]
+        action_retrieval.main([*arguments, *more])
         return json.loads(next(tmp_path.rglob("results.json")).read_text())
 
     return results

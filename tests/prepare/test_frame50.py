@@ -83,7 +83,8 @@ def test_clips_are_taken_over_in_their_order_and_numbered(raw, capsys):
     assert "placeholders" in printed
     assert "lost: the recorded length" in printed
     assert sorted(os.listdir(out / FOLDER)) == [
-        f"{part}_{what}" for part in PARTS for what in ("label.pkl", "position.npy")
+        "prepared.json",
+        *(f"{part}_{what}" for part in PARTS for what in ("label.pkl", "position.npy")),
     ]
 
 
