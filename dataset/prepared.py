@@ -3,7 +3,7 @@
 format, dataset, protocol   what was prepared
 source                      raw (a path), count, item: what was read
 options, losses, remarks    how it was read, and what that lost
-counts                      clips of each part, and classes
+counts                      clips of each part
 twins                       test clips that also stand in the training part
 version                     of this project
 sha256                      of each file beside it

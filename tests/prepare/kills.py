@@ -38,6 +38,8 @@ from tools.prepare.__main__ import main as prepare
 
 OURS = ("dataset/", "tools/prepare/pipeline/", "tools/prepare/formats/frame50")
 """Of these files each line is a moment to be killed at."""
+_LAST = 100
+"""Lines at the end of a run in which folders are put in place."""
 
 
 def write_frame50(raw: Path, seed: int) -> None:
@@ -195,9 +197,9 @@ class Case:
         return before, count
 
     def kill(self, generator: random.Random) -> list[str]:
-        """Kill a run somewhere, half of the time while it publishes, and run it again."""
+        """Kill a run: anywhere, while it publishes or in its last lines; and run it again."""
         before, count = self.moments
-        first = before if generator.random() < 0.5 else 1
+        first = generator.choice((1, before, count - _LAST))
         deadly, self.turn = generator.randint(first, count), 1 - self.turn
         source = self.sources[self.turn]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dataset import swap
 from dataset.arrays import load_arrays, load_split
 from dataset.prepared import describe
 from dataset.protocols import NTU60
@@ -65,6 +66,7 @@ def test_arrays_say_where_they_come_from(raw, prepare):
     for folder in NTU60.folders.values():
         said = said_of(out / folder)
         assert said["format"] == "ntu"
+        assert NTU60.folders[said["protocol"]] == folder
         assert said["source"] == {"raw": str(raw), "count": 12, "item": "file"}
         assert said["options"]["no_rotate_z"] is True
         assert said["counts"] == {"train": 6, "val": 6} if folder == VIEW else said["counts"]
@@ -102,6 +104,26 @@ def test_arrays_of_another_source_are_replaced_on_demand_only(tmp_path, raw, pre
     assert "nothing says where these arrays come from" in refused(raw)
     prepare(raw, "--overwrite")
     assert said_of(out / VIEW) == before
+
+
+def test_a_stop_after_the_exchange_does_not_take_the_old_arrays_for_the_new(
+    tmp_path, raw, prepare, monkeypatch
+):
+    out = prepare(raw)
+    old = load_arrays(out / VIEW, "train").data.copy()
+    other = write_ntu(tmp_path / "other", draw_recordings(1))
+
+    def stopped(old, folder):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(swap, "_remove", stopped)
+        with pytest.raises(SystemExit):
+            prepare(other, "--overwrite")
+    prepare(other, "--overwrite")
+    assert not np.array_equal(load_arrays(out / VIEW, "train").data, old)
+    main(["verify", "--data-path", str(out)])
+    assert not list(out.rglob("*.partial"))
 
 
 def test_verify_compares_every_byte(raw, prepare, capsys):

@@ -44,12 +44,13 @@ class Origin:
     count: int
     item: str
 
-    def as_plain(self) -> dict[str, Any]:
-        """What `prepared.json` says of it."""
-        options = as_plain(self.options)
+    def as_plain(self, folder: Path) -> dict[str, Any]:
+        """What `prepared.json` says of it in the folder of one protocol."""
+        options, places = as_plain(self.options), self.dataset.folders.items()
         return {
             "format": self.format,
             "dataset": self.dataset.name,
+            "protocol": next(name for name, one in places if self.options.out / one == folder),
             "source": {"raw": self.raw, "count": self.count, "item": self.item},
             "options": {
                 name: value for name, value in options.items() if name not in _NOT_OF_ARRAYS
@@ -140,7 +141,7 @@ def publish_whole(
         writer.sync()
     for folder in dict.fromkeys(writer.folder for writer in writers):
         parts = {writer.part: writer for writer in writers if writer.folder == folder}
-        prepared = origin.as_plain() | remarks | _examine(parts)
+        prepared = origin.as_plain(folder) | remarks | _examine(parts)
         _write(next(iter(parts.values())).unfinished / PREPARED, prepared)
         if prepared["twins"]:
             clips = f"{prepared['twins']:,} of {counted(parts['val'].clips, 'test clip')}"
