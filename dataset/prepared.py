@@ -4,6 +4,7 @@ format, dataset, protocol   what was prepared
 source                      raw (a path), count, item: what was read
 options, losses, remarks    how it was read, and what that lost
 counts                      clips of each part
+origin                      where the clips have theirs, as `dataset.origin` says
 twins                       test clips that also stand in the training part
 version                     of this project
 sha256                      of each file beside it
