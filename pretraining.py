@@ -48,7 +48,7 @@ def build(options: PretrainingOptions, ranks: Ranks) -> Trainer:
     device = ranks.device(runtime.pick_device(options.run.device))
     runtime.set_precision(options.speed.precision, device)
     path = ranks.first(lambda: record.starting_point(options.checkpoints))
-    arrays = load_arrays(data.folder, "train")
+    arrays = load_arrays(data.folder, "train", origin=data.origin)
     split = PackedSplit.from_arrays(arrays, device)
     seed = ranks.first(lambda: runtime.seed_everything(options.run.seed))
     draws, rows = runtime.data_generator(seed), ranks.rows(size)
@@ -61,7 +61,8 @@ def build(options: PretrainingOptions, ranks: Ranks) -> Trainer:
         more.append("--workers is not needed: batches are made on the device")
     said = f"{len(split)} clips of {data.folder}, {model.config.kind} on {device}"
     print(f"{said}, seed {trainer.record['seed']}")
-    print(f"{options.speed.precision}; steps: {trainer.steps.how}", *more, sep="\n")
+    more.insert(0, f"{options.speed.precision}; steps: {trainer.steps.how}")
+    print(split.source["from"], *more, sep="\n")
     return trainer
 
 

@@ -43,6 +43,7 @@ PUBLISHED_RETRIEVAL = """
 DATA = [
     ("--protocol", "cross_subject", "data.protocol", "cross_subject"),
     ("--data-path", "/d_a-ta", "data.data_path", Path("/d_a-ta")),
+    ("--origin", "any", "data.origin", "any"),
 ]
 RUN = [
     ("-j", "3", "run.workers", 3),
@@ -190,6 +191,7 @@ PUBLISHED_RUN = {
         "protocol": "cross_view",
         "stream": "joint",
         "data_path": "data",
+        "origin": "published",
         "augmentation": "hico",
     },
     "encoder": {

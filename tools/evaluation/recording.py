@@ -45,7 +45,8 @@ def list_nearest(downstream: Downstream, options: RetrievalOptions) -> list[str]
         OSError, ValueError: when the recording or the gallery cannot be read or compared.
     """
     search = options.search
-    query = read_recording(search.query_file, options.data.folder, downstream.device)
+    data = options.data
+    query = read_recording(search.query_file, data.folder, downstream.device, data.origin)
     places = select(downstream, search.gallery, "--gallery")
     with downstream.frozen():
         gallery = encode(downstream, places, search.batch_size)
@@ -79,13 +80,16 @@ def nearest(gallery: Tensor, labels: Tensor, features: Tensor, k: int) -> tuple[
     return found, 1 - cosines
 
 
-def read_recording(path: Path, folder: Path, device: torch.device) -> PackedSplit:
+def read_recording(
+    path: Path, folder: Path, device: torch.device, origin: str = "published"
+) -> PackedSplit:
     """Read and normalise one recording to compare it with the clips of a split.
 
     Args:
         path: a file of any name, as `read_bodies` takes it.
         folder: of the split it will be compared with.
         device: where it is wanted.
+        origin: which clips that split may have, as `dataset.arrays.ORIGINS`.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -94,7 +98,7 @@ def read_recording(path: Path, folder: Path, device: torch.device) -> PackedSpli
     flag = f"--query-file {path}"
     if not path.is_file():
         raise FileNotFoundError(f"{flag}: no such file")
-    refuse_resized(folder, flag)
+    refuse_resized(folder, flag, origin)
     try:
         bodies = read_bodies(path)
     except ValueError as error:
@@ -102,14 +106,15 @@ def read_recording(path: Path, folder: Path, device: torch.device) -> PackedSpli
     return as_split([bodies], [path.name], device)
 
 
-def refuse_resized(folder: Path, flag: str) -> None:
+def refuse_resized(folder: Path, flag: str, origin: str = "published") -> None:
     """Refuse to compare recordings with clips that were all resized to one length.
 
     Args:
         folder: of the split.
         flag: what asked for it, for messages.
+        origin: which clips that split may have, as `dataset.arrays.ORIGINS`.
     """
-    frames = load_arrays(folder, "train").data.shape[2]
+    frames = load_arrays(folder, "train", origin=origin).data.shape[2]
     if frames != MAX_FRAMES:
         raise ValueError(
             f"{flag}: {folder} has clips of {frames} frames, normalised in another way than raw "

@@ -27,6 +27,8 @@ FORMATS = {
     "synthetic": "invented recordings, written as raw NTU files",
 }
 """What each format is. Its module in `formats` has its `Options` and `prepare(options)`."""
+VERIFY = "verify"
+"""Not a format: checks what was prepared."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,9 +37,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: python -m tools.prepare FORMAT [options]\n")
         print("\n".join(f"  {name:10}  {what}" for name, what in FORMATS.items()))
+        print(f"  {VERIFY:10}  nothing to prepare: check what was prepared, byte for byte")
         print("\npython -m tools.prepare FORMAT --help lists the options of a format")
         return
     with one_line_errors():
+        if arguments[0] == VERIFY:
+            with _interruptible():
+                _verify(arguments[1:])
+            return
         name = _format(arguments[0])
         module = importlib.import_module(f"tools.prepare.formats.{name.replace('-', '_')}")
         loses = getattr(module.Options, "loses", ())
@@ -50,6 +57,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         options = parser.parse(arguments[1:])
         with _interruptible():
             module.prepare(options)
+
+
+def _verify(arguments: Sequence[str]) -> None:
+    """Check what was prepared."""
+    from tools.prepare.verify import Options, verify
+
+    what = "Compare prepared arrays with their prepared.json, byte for byte."
+    verify(Parser(Options, what, program=f"python -m tools.prepare {VERIFY}").parse(arguments))
 
 
 def _format(word: str) -> str:

@@ -47,7 +47,7 @@ class Splits:
     def part(self, folder: Path, part: str) -> PackedSplit:
         """Read one part, "train" or "val", onto the device."""
         if (folder, part) not in self._parts:
-            arrays = load_arrays(folder, part)
+            arrays = load_arrays(folder, part, origin="any")
             self._parts[folder, part] = PackedSplit.from_arrays(arrays, self.device)
         return self._parts[folder, part]
 
