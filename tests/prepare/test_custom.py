@@ -294,7 +294,7 @@ def test_two_files_of_one_recording_and_empty_folders_are_refused(tmp_path, caps
     assert "have one name" in refused(raw, capsys)
     for path in raw.rglob("*_1.*"):
         path.unlink()
-    assert "no *.npy or *.skeleton file in it" in refused(raw, capsys)
+    assert "no *.npy or *.bvh or *.skeleton file in it" in refused(raw, capsys)
 
 
 def test_someone_to_train_on_who_is_in_no_recording_is_said(tmp_path, capsys):

@@ -153,7 +153,7 @@ class _Training:
             "labelled_names": labelled_name,
             "last": self.classifier.last._asdict(),
             "best": self.classifier.best._asdict(),
-            "per_class": per_class(scores, test.labels),
+            "per_class": per_class(scores, test.labels, data.known.class_names),
             "history": [score._asdict() for score in self.classifier.history],
             "scores": scores_name,
             "classifiers": {"best": str(self.files.best), "last": str(self.files.last)},

@@ -13,7 +13,7 @@ from torch import Tensor
 from options.retrieval import RetrievalOptions
 from tools.evaluation.features import part_arrays, write_features
 from tools.evaluation.neighbours import rank, recalled, vote
-from tools.evaluation.results import RESULTS, Json, by_class, write_json
+from tools.evaluation.results import RESULTS, Json, by_class, named, write_json
 from tools.evaluation.subject import PARTS, Downstream
 
 Place = tuple[str, int]
@@ -58,6 +58,7 @@ def look_up(downstream: Downstream, options: RetrievalOptions) -> Json:
             _save_features(search.save_features, gallery, query)
             downstream.report(f"features, labels and names written to {search.save_features}")
         figures = score(gallery, query, search.neighbours, downstream.classes)
+        figures["per_class"] = named(figures["per_class"], downstream.data.known.class_names)
     results = downstream.describe() | {
         "script": "action_retrieval.py",
         "gallery": {"what": search.gallery, "clips": len(gallery.names)},

@@ -52,6 +52,7 @@ def build(collection: Collection, options: BuildOptions) -> None:
             raise _refusal(bad, item)
         if len(journal.frames) < len(recordings):
             journal.forget()  # rows are about to move
+        frames = list(journal.frames.values())
         splits.publish(journal.frames)
         journal.discard()
     _name_bad(bad, item)
@@ -59,7 +60,8 @@ def build(collection: Collection, options: BuildOptions) -> None:
     remarks = remarks_on(
         (empty, "clip", "left out: nothing was recorded"), (len(bad), f"bad {item}", "skipped")
     )
-    summarise(collection.dataset, splits.counts(), collection.remarks + remarks, options)
+    remarks = [*collection.remarks, *collection.remarks_on_frames(frames), *remarks]
+    summarise(collection.dataset, splits.counts(), remarks, options)
 
 
 def _name_bad(bad: Mapping[Path, str], item: str) -> None:
@@ -140,7 +142,9 @@ def _prepare(
 ) -> dict[Path, str]:
     """Prepare the recordings that are not done yet; return the bad files and their faults."""
     tasks = splits.tasks(journal.frames)
-    work = Work(collection.read, not options.no_rotate_z, splits.writers)
+    work = Work(
+        collection.read, collection.normalise, not options.no_rotate_z, writers=splits.writers
+    )
     workers = 1 if collection.in_one_process else max(1, min(options.workers, len(tasks)))
     bad = {}
     with (

@@ -8,7 +8,7 @@ Axes: F frames, C=3 coordinates (metres), V=25 joints, M=1 or 2 bodies.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 
 from dataset.protocols import DataSet
 from dataset.skeleton import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
+from tools.prepare.pipeline.normalise import normalise
 
 ROW_NUMBERS = NUM_BODIES * NUM_JOINTS * NUM_COORDINATES
 """Numbers of a frame in formats that write it as one row."""
@@ -58,6 +59,8 @@ class Collection:
         item: what a recording is in messages, "file" or "clip".
         settings: stands for the source and the options where names, files and labels do not.
         in_one_process: whether `read` holds data that no other process should be given.
+        normalise: brings what `read` returns to 300 frames, told whether to turn spines upright.
+        remarks_on_frames: what is to be said of the numbers of frames of all clips, a line each.
     """
 
     dataset: DataSet
@@ -68,6 +71,8 @@ class Collection:
     item: str = "file"
     settings: str = ""
     in_one_process: bool = False
+    normalise: Callable[[np.ndarray, bool], np.ndarray] = normalise
+    remarks_on_frames: Callable[[Iterable[int]], list[str]] = lambda _: []
 
 
 def files_under(raw: Path, *suffixes: str, by_path: bool = False) -> dict[str, Path]:
