@@ -247,6 +247,15 @@ def test_arrays_that_do_not_fit_are_refused(folder, name, array, blamed, fault):
     assert fault in str(error.value)
 
 
+def test_counts_beyond_the_clips_300_frames_are_clamped_with_a_warning(folder, capsys):
+    counts = np.load(folder / "train_num_frame.npy")
+    np.save(folder / "train_num_frame.npy", np.concatenate([counts[:3], [301, 999]]))
+    found = load_arrays(folder, "train")
+    assert found.num_frames.tolist() == [*counts[:3], 300, 300]
+    said = "2 clips count more than 300 frames, up to 999; 300 are there and are taken"
+    assert f"train_num_frame.npy: {said}" in capsys.readouterr().err
+
+
 def test_names_that_do_not_match_the_clips_are_refused(folder):
     (folder / "train_label.pkl").write_bytes(pickle.dumps((NAMES[:4], LABELS[:4])))
     with pytest.raises(ValueError, match="names 4 clips, train_data_joint.npy holds 5"):

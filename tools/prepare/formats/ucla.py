@@ -29,7 +29,7 @@ from tools.prepare.pipeline.recordings import (
 )
 
 _JOINTS = joint_map("kinect20")
-_NAME = re.compile(r"a(\d+)_s(\d+)_e(\d+)_v([123])", re.ASCII)
+_NAME = re.compile(r"a(\d+)_s(\d+)_e(\d+)_v0*([123])", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +37,8 @@ class Options(BuildOptions):
     """Nothing beside what all formats have."""
 
     loses: ClassVar = (
-        "nothing; but the first Kinect has no neck, finger tips or thumbs, for which its shoulder "
-        "centre and hands stand",
+        "how neck, finger tips and thumbs moved: the first Kinect has none, so its shoulder centre "
+        "and hands stand for them",
     )
 
 
@@ -66,7 +66,7 @@ def collect(raw: Path) -> Collection:
         recordings.append(Recording(name, path, label - 1, {"cross_view": part}))
         content = hashlib.sha256(skeleton.tobytes()).digest()
         contents[part][content] = contents[part].get(content, 0) + 1
-    if not recordings:
+    if not recordings and not bad:
         raise ValueError(f"--raw {raw}: no NW-UCLA skeleton in it")
     twice = sum(count for one, count in contents["val"].items() if one in contents["train"])
     remarks = remarks_on(
