@@ -145,7 +145,7 @@ class Reader:
         if bodies.dtype.kind not in "fiu":
             raise ValueError(f"it holds {bodies.dtype}, not numbers")
         self._check_shape(bodies.shape)
-        bodies = self._cut(bodies.reshape(-1, *bodies.shape[-3:]), axis=1)
+        bodies = self._cut(bodies if bodies.ndim == 4 else bodies[None], axis=1)
         if not bodies[..., 2].any() and bodies.any():
             raise ValueError(f"its third coordinate is zero throughout: {_FLAT}")
         entries = [several(entry) for entry in self.joints.entries]
