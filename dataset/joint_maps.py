@@ -64,6 +64,7 @@ def _by_name(spine: tuple[Entry, Entry, Entry, Entry, Entry], arm: str, leg: str
     """Put limbs in our order whose names differ by side: {0} is Left or Right, {1} is L or R."""
 
     def limb(names: str, side: str) -> list[str]:
+        """Names of one side's joints."""
         return names.format(side, side[0]).split(", ")
 
     return JointMap(
