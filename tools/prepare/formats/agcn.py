@@ -89,14 +89,15 @@ def repeats_after(clip: np.ndarray, part: str, row: int) -> int:
     """Frames after which a clip (3, T, 25, 2) repeats until its end; T where that does not show.
 
     Bodies were repeated each by its own length, and then the second one was moved with the first.
-    So where both together do not repeat, each is looked at by itself, the second around its spine.
+    So each is looked at by itself, the second around its spine; both together repeat later or not
+    at all where their lengths differ.
     """
-    found = _period(clip, _EQUAL)
     first, second = clip[..., 0], clip[..., 1]
-    if found < clip.shape[1] or not second.any():
-        return found
+    if not second.any():
+        return _period(first, _EQUAL)
     alone = second - second[:, :, SPINE_MIDDLE, None] * second.any(axis=0)
-    return max(_period(first, _EQUAL), _period(alone, _ALIKE))
+    each = max(_period(first, _EQUAL), _period(alone, _ALIKE))
+    return min(each, _period(clip, _EQUAL))
 
 
 def _period(clip: np.ndarray, tolerance: float) -> int:
