@@ -64,7 +64,7 @@ def moving(frames: int, second: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("frames", "second"),
-    [(1, 0), (2, 2), (150, 0), (151, 151), (298, 298), (299, 0), (90, 40), (200, 30), (80, 79), (83, 3)],
+    [(1, 0), (2, 2), (150, 0), (151, 151), (298, 298), (299, 0), (90, 40), (200, 30), (83, 3)],
 )
 def test_the_period_is_the_length_of_the_longer_body(frames, second):
     assert repeats_after(normalise_plain(moving(frames, second)), "train", 0) == frames
