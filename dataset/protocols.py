@@ -63,7 +63,7 @@ class DataSet:
         licence: on what terms it is to be had.
         frames: frames of every clip where all were resized to one number; None where clips hold
             the frames that were recorded.
-        class_names: what people call each class; empty where they go by number only.
+        class_names: of one's own, what each class is called; `dataset.actions` knows the others'.
     """
 
     name: str
@@ -148,10 +148,6 @@ UCLA = DataSet(
     source="Wang et al. 2014 (arXiv:1405.2941)",
     rules={"cross_view": SplitRule("camera", frozenset((1, 2)), {"train": 1020, "val": 464})},
     licence="public download, to be cited",
-    class_names=(
-        *("pick up with one hand", "pick up with two hands", "drop trash", "walk around"),
-        *("sit down", "stand up", "donning", "doffing", "throw", "carry"),
-    ),
 )
 
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import action_classification
+from dataset.actions import ACTIONS
 from dataset.arrays import load_arrays
-from dataset.protocols import UCLA
 from tests.support.tiny import save_arrays, write_checkpoint, write_dataset
 from tools.evaluation.finetune import FineTuner
 from tools.evaluation.probe import LinearProbe
@@ -152,7 +152,7 @@ def test_classes_that_have_names_go_by_them(run, path, data):
     folder = Path(re.search(r"results and test scores written to (.*)", out)[1])
     (only,) = results(folder)["runs"]
     names = [(entry["class"], entry["name"]) for entry in only["per_class"]]
-    assert names == list(enumerate(UCLA.class_names))
+    assert names == list(enumerate(ACTIONS["ucla"]))
 
 
 def test_each_experiment_has_files_of_its_own(run, path):

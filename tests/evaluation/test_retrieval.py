@@ -427,6 +427,7 @@ def test_results_name_the_classes_of_sets_whose_classes_have_names(run, ours, pa
     assert [(each["class"], each["name"]) for each in classes] == [(0, "kick_ball"), (1, "wave")]
 
 
-def test_results_of_sets_without_names_have_none(run, data, path, tmp_path):
+def test_results_name_the_classes_of_published_sets_too(run, data, path, tmp_path):
     run("--data-path", data, "--pretrained", path, "--output-path", tmp_path / "results")
-    assert all("name" not in each for each in results(tmp_path / "results")["per_class"])
+    first, *_ = results(tmp_path / "results")["per_class"]
+    assert (first["class"], first["name"]) == (0, "drink water")

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from dataset.arrays import load_arrays
-from dataset.protocols import UCLA
 from tests.oracles.prepare import normalise_plain
 from tools.prepare.__main__ import main
 
@@ -113,7 +112,3 @@ def test_bad_skeletons_are_named(raw, capsys, skeletons, fault):
     with pytest.raises(SystemExit):
         prepare(raw)
     assert fault in capsys.readouterr().err
-
-
-def test_its_classes_have_names():
-    assert len(set(UCLA.class_names)) == UCLA.classes

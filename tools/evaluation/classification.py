@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dataset.actions import class_names
 from dataset.batches import LabelledBatches
 from moco.method import Method
 from options.classification import ClassificationOptions
@@ -153,7 +154,7 @@ class _Training:
             "labelled_names": labelled_name,
             "last": self.classifier.last._asdict(),
             "best": self.classifier.best._asdict(),
-            "per_class": per_class(scores, test.labels, data.known.class_names),
+            "per_class": per_class(scores, test.labels, class_names(data.known)),
             "history": [score._asdict() for score in self.classifier.history],
             "scores": scores_name,
             "classifiers": {"best": str(self.files.best), "last": str(self.files.last)},
