@@ -45,7 +45,7 @@ def build(options: PretrainingOptions, ranks: Ranks) -> Trainer:
     device = ranks.device(runtime.pick_device(options.run.device))
     runtime.set_precision(options.speed.precision, device)
     path = ranks.first(lambda: checkpoint.find(resume)) if resume else None
-    split = PackedSplit.from_arrays(load_arrays(data.folder, "train"), device)
+    split = PackedSplit.from_arrays(load_arrays(data.folder, "train", origin=data.origin), device)
     seed = ranks.first(lambda: runtime.seed_everything(options.run.seed))
     batches = PretrainingBatches(
         split,
@@ -60,6 +60,7 @@ def build(options: PretrainingOptions, ranks: Ranks) -> Trainer:
     if options.run.workers is not None:
         print("--workers is not needed: batches are made on the device")
     print(f"{len(split)} clips of {data.folder}, {model.config.kind} on {device}, seed {seed}")
+    print(split.source["from"])
     print(f"{options.speed.precision}; steps: {trainer.steps.how}")
     if path:
         print(trainer.resume(path))

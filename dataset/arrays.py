@@ -7,27 +7,33 @@ Axes: N clips, C=3 coordinates (metres), T frames, V=25 joints, M=2 bodies.
     {part}_label.pkl        pickle of (list of N file names, list of N classes from 0 on)
 
 Splits of the kind frame50 have {part}_position.npy (N, 3, 50, 25, 2) instead, and no frame counts:
-every clip counts all its frames. Their labels may be {part}_label.npy, without names. While a part
-is being written its files end in ".partial".
+every clip counts all its frames. Their labels may be {part}_label.npy, without names. While parts
+are being written they lie in a folder beside, whose name ends in ".partial"; then that folder takes
+the place of the old one.
 """
 
 import io
+import math
 import os
 import pickle
-import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from dataset.origin import FRAME50, PUBLISHED, origin
+from dataset.origin import FRAME50, PUBLISHED, odd_size, origin
+from dataset.prepared import PREPARED, read_prepared, warn_once, whole
 from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
+from dataset.swap import put_in_place, recover
 
 PARTIAL = ".partial"
 AGAIN = "prepare the data set again"
+ORIGINS = ("published", "any")
+"""Which clips are read: only those with their origin where the published ones have it, or all."""
 _FIXED = "_position.npy"
-_ROW_SIZE = 4 * NUM_COORDINATES * MAX_FRAMES * NUM_JOINTS * NUM_BODIES  # bytes of one clip
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class SplitArrays:
         num_frames: (N,) int64 recorded frames of each clip, 1 to T.
         labels: (N,) int64 classes, from 0 on.
         names: N file names of the recordings.
+        origin: where the clips have their origin, as `dataset.origin` says.
+        prepared: what `dataset.prepared` says of them; None where nothing does.
     """
 
     path: Path
@@ -47,6 +55,8 @@ class SplitArrays:
     num_frames: np.ndarray
     labels: np.ndarray
     names: list[str]
+    origin: str = ""
+    prepared: dict[str, Any] | None = None
 
     @property
     def resized(self) -> bool:
@@ -63,19 +73,30 @@ class SplitFiles:
     labels: Path
 
     @classmethod
-    def of(cls, folder: Path | str, part: str) -> "SplitFiles":
+    def of(cls, folder: Path | str, part: str, resized: bool = False) -> "SplitFiles":
         """Name the files of one part ("train" or "val") in a folder."""
-        names = ("data_joint.npy", "num_frame.npy", "label.pkl")
-        return cls(*(Path(folder) / f"{part}_{name}" for name in names))
+        data = _FIXED if resized else "_data_joint.npy"
+        names = (data, "_num_frame.npy", "_label.pkl")
+        return cls(*(Path(folder) / f"{part}{name}" for name in names))
 
 
-def load_arrays(folder: Path | str, part: str, labels: Path | None = None) -> SplitArrays:
+@whole
+def load_split(folder: Path | str, origin: str = ORIGINS[0]) -> list[SplitArrays]:
+    """Read both parts of a split, the training part first, as `load_arrays` does."""
+    return [load_arrays(folder, part, origin=origin) for part in ("train", "val")]
+
+
+@whole
+def load_arrays(
+    folder: Path | str, part: str, labels: Path | None = None, origin: str = ORIGINS[0]
+) -> SplitArrays:
     """Read one part of a split; the coordinates stay on disk.
 
     Args:
         folder: the folder of the protocol, as dataset.protocols.split_folder names it.
         part: "train" or "val".
         labels: a label file that lies elsewhere.
+        origin: one of ORIGINS.
 
     Raises:
         FileNotFoundError: when the part, or one of its files, is not there.
@@ -96,21 +117,38 @@ def load_arrays(folder: Path | str, part: str, labels: Path | None = None) -> Sp
     if len(names) != len(data):
         fault = f"names {len(names)} clips, {files.data.name} holds {len(data)}"
         raise ValueError(f"{files.labels} {fault}; {AGAIN}")
-    _check_origin(files.data, data, num_frames)
-    return SplitArrays(files.data, data, num_frames, np.array(classes, dtype=np.int64), names)
+    found = _check_origin(files.data, data, num_frames, origin)
+    odd = odd_size(data, num_frames)
+    if odd:
+        warn_once(f"{files.data}: {odd}")
+    prepared = _prepared(folder, part, len(data))
+    classes = np.array(classes, dtype=np.int64)
+    return SplitArrays(files.data, data, num_frames, classes, names, found, prepared)
 
 
-def _check_origin(path: Path, data: np.ndarray, num_frames: np.ndarray) -> None:
+def _prepared(folder: Path | str, part: str, clips: int) -> dict[str, Any] | None:
+    """Read what is known of a part, refusing what speaks of other arrays."""
+    prepared = read_prepared(folder)
+    if prepared is not None and prepared["counts"].get(part) != clips:
+        fault = f"speaks of {prepared['counts'].get(part)} {part} clips, there are {clips}"
+        raise ValueError(f"{Path(folder) / PREPARED} {fault}; {AGAIN}, or remove that file")
+    return prepared
+
+
+def _check_origin(path: Path, data: np.ndarray, num_frames: np.ndarray, wanted: str) -> str:
     """Refuse clips that were not prepared as published; of resized ones, whose ways vary, warn."""
     found = origin(data, num_frames)
     if path.name.endswith(_FIXED):
         if found and found != FRAME50:
-            print(f"warning: {path}: its origin is {found}; expected: {FRAME50}", file=sys.stderr)
+            warn_once(f"{path}: its origin is {found}; expected: {FRAME50}")
     elif found and found != PUBLISHED:
-        raise ValueError(
-            f"{path}: its origin is {found}, not {PUBLISHED}; "
-            "bring it to that with python -m tools.prepare FORMAT"
-        )
+        if wanted != "any":
+            raise ValueError(
+                f"{path}: its origin is {found}, not {PUBLISHED}; bring it to that with python -m "
+                "tools.prepare FORMAT, or give --origin any if you know that you want this"
+            )
+        warn_once(f"{path.parent}: its origin is {found}; figures do not compare with published")
+    return found
 
 
 def _names_and_labels(files: SplitFiles, part: str) -> tuple[list[str], list[int]]:
@@ -214,7 +252,7 @@ def load_frame_counts(path: Path, data: np.ndarray) -> np.ndarray:
     long = int((counts > MAX_FRAMES).sum()) if data.shape[2] == MAX_FRAMES else 0
     if long:
         most = f"{long} clips count more than {MAX_FRAMES} frames, up to {counts.max()}"
-        print(f"warning: {path}: {most}; {MAX_FRAMES} are there and are taken", file=sys.stderr)
+        warn_once(f"{path}: {most}; {MAX_FRAMES} are there and are taken")
         counts = counts.clip(max=MAX_FRAMES)
     wrong = np.flatnonzero((counts < 1) | (counts > data.shape[2]))
     if len(wrong):
@@ -247,42 +285,69 @@ def _brief(error: Exception) -> str:
 
 
 def _partial(path: Path) -> Path:
-    return path.with_name(path.name + PARTIAL)
+    """Where a file lies until its folder is finished; beside the folder that a link leads to."""
+    folder = path.parent.resolve()
+    return folder.with_name(folder.name + PARTIAL) / path.name
 
 
 class SplitWriter:
     """One part of a split on its way to disk: rows in any order, from any process.
 
-    Rows go to a file with a temporary name until `publish` names all files at once. They are
+    Rows go to a file in a temporary folder until `publish` puts that in place. They are
     written at their offset, not through a memory map: a full disk is then an error to report and
     not a bus error, and no page counts as this process' memory, however large the split.
     """
 
-    def __init__(self, folder: Path | str, part: str, clips: int) -> None:
+    def __init__(
+        self, folder: Path | str, part: str, clips: int, frames: int | None = None
+    ) -> None:
         """Describe a part; nothing is written yet.
 
         Args:
             folder: the folder of the protocol; made when needed.
             part: "train" or "val".
             clips: how many clips it will hold, N >= 1.
+            frames: that all clips were resized to; without it they are recorded ones.
 
         Raises:
             ValueError: when there is no clip.
         """
         if clips < 1:
             raise ValueError(f"the {part} part of {folder} would hold no clip")
-        self.files = SplitFiles.of(folder, part)
-        self.clips = clips
+        self.files = SplitFiles.of(folder, part, resized=frames is not None)
+        self.part, self.clips, self.resized = part, clips, frames is not None
+        self._clip_shape = (NUM_COORDINATES, frames or MAX_FRAMES, NUM_JOINTS, NUM_BODIES)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the protocol."""
+        return self.files.data.parent
+
+    @property
+    def unfinished(self) -> Path:
+        """The folder that all is written to until it is published."""
+        return _partial(self.files.data).parent
+
+    @property
+    def paths(self) -> list[Path]:
+        """Where its files are going to lie."""
+        paths = [self.files.data, self.files.num_frames, self.files.labels]
+        return paths[::2] if self.resized else paths
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(N, 3, 300, 25, 2)."""
-        return (self.clips, NUM_COORDINATES, MAX_FRAMES, NUM_JOINTS, NUM_BODIES)
+        """(N, 3, T, 25, 2)."""
+        return (self.clips, *self._clip_shape)
+
+    @property
+    def _row_size(self) -> int:
+        """Bytes of one clip."""
+        return 4 * math.prod(self._clip_shape)
 
     @property
     def size(self) -> int:
         """Bytes of the file of coordinates."""
-        return len(self._header()) + self.clips * _ROW_SIZE
+        return len(self._header()) + self.clips * self._row_size
 
     @property
     def size_on_disk(self) -> int:
@@ -292,8 +357,9 @@ class SplitWriter:
 
     def create(self) -> None:
         """Start the file of coordinates anew, with all clips zero."""
-        self.files.data.parent.mkdir(parents=True, exist_ok=True)
-        with _partial(self.files.data).open("wb") as file:
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        self.unfinished.mkdir(exist_ok=True)
+        with _anew(self.files.data) as file:
             file.write(self._header())
             file.truncate(self.size)
 
@@ -320,7 +386,7 @@ class SplitWriter:
         path = _partial(self.files.data)
         try:
             with path.open("r+b") as file:
-                file.seek(len(self._header()) + row * _ROW_SIZE)
+                file.seek(len(self._header()) + row * self._row_size)
                 file.write(np.ascontiguousarray(clip, dtype=np.float32).data)
         except OSError as error:  # of a full disk the system does not name the file
             raise OSError(error.errno, error.strerror, str(path)) from None
@@ -344,9 +410,9 @@ class SplitWriter:
         with _partial(self.files.data).open("r+b") as file:
             for new, old in enumerate(kept):
                 if new != old:
-                    file.seek(start + old * _ROW_SIZE)
-                    clip = file.read(_ROW_SIZE)
-                    file.seek(start + new * _ROW_SIZE)
+                    file.seek(start + old * self._row_size)
+                    clip = file.read(self._row_size)
+                    file.seek(start + new * self._row_size)
                     file.write(clip)
             self.clips = len(kept)
             file.seek(0)
@@ -354,9 +420,12 @@ class SplitWriter:
             file.truncate(self.size)
 
     def discard(self) -> None:
-        """Remove everything unfinished."""
-        for path in (self.files.data, self.files.num_frames, self.files.labels):
+        """Remove everything unfinished, and bring back what a killed process had put aside."""
+        recover(self.folder.resolve())
+        for path in (*astuple(self.files), self.folder / PREPARED):
             _partial(path).unlink(missing_ok=True)
+        with suppress(OSError):  # the other part, or files of others, are in it
+            self.unfinished.rmdir()
 
     def describe(
         self, names: Sequence[str], labels: Sequence[int], num_frames: Sequence[int]
@@ -374,10 +443,12 @@ class SplitWriter:
         counts = [len(names), len(labels), len(num_frames)]
         if counts != [self.clips] * 3:
             raise ValueError(f"{counts} names, labels, frame counts for {self.clips} clips")
-        with _partial(self.files.labels).open("wb") as file:
+        with _anew(self.files.labels) as file:
             pickle.dump((list(names), [int(label) for label in labels]), file, protocol=4)
             _flush(file)
-        with _partial(self.files.num_frames).open("wb") as file:
+        if self.resized:
+            return
+        with _anew(self.files.num_frames) as file:
             np.save(file, np.asarray(num_frames, dtype=np.int64))
             _flush(file)
 
@@ -390,20 +461,21 @@ class SplitWriter:
 
 
 def publish(writers: Sequence[SplitWriter]) -> None:
-    """Give the files of described parts their final names, all parts as one.
+    """Put described parts in place, each folder at once.
 
-    Coordinates that were there before go first and the new ones come last: at no moment does a
-    mixture of old and new files look like a part.
+    A process that reads meanwhile, or a kill at any moment, finds the old folder or the new one.
     """
     for writer in writers:
         writer.sync()
-    for writer in writers:
-        writer.files.data.unlink(missing_ok=True)
-    for writer in writers:
-        for path in (writer.files.num_frames, writer.files.labels):
-            os.replace(_partial(path), path)
-    for writer in writers:
-        os.replace(_partial(writer.files.data), writer.files.data)
+    for folder in dict.fromkeys(writer.folder for writer in writers):
+        place = folder.resolve()
+        put_in_place(_partial(place / PREPARED).parent, place, dropped=(PREPARED,))
+
+
+def _anew(path: Path) -> io.BufferedWriter:
+    """Open an unfinished file; one that is there may be a reader's and is not written into."""
+    _partial(path).unlink(missing_ok=True)
+    return _partial(path).open("wb")
 
 
 def _flush(file: io.BufferedWriter) -> None:

@@ -8,7 +8,8 @@ the size for NTU RGB+D, small enough to stay on the device that trains.
 
 import mmap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from dataset.arrays import SplitArrays
 from dataset.augment import Samples
+from dataset.prepared import clips_of
 from dataset.skeleton import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 
 CHUNK = 64
@@ -40,6 +42,7 @@ class PackedSplit:
         labels: (N,) int64 0-based classes, on the CPU.
         names: N file names.
         device: where batches are wanted.
+        source: where they come from, as `dataset.prepared.clips_of` says.
     """
 
     frames: Tensor
@@ -48,6 +51,7 @@ class PackedSplit:
     labels: Tensor
     names: list[str]
     device: torch.device
+    source: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -81,6 +85,7 @@ class PackedSplit:
             labels=torch.from_numpy(np.array(arrays.labels, dtype=np.int64)),
             names=list(arrays.names),
             device=device,
+            source=clips_of(arrays),
         )
 
     def sample(self, clips: Tensor, samples: Samples) -> Tensor:

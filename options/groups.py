@@ -86,6 +86,13 @@ class DataOptions:
         help="folder of the prepared data sets",
         shown="./data",
     )
+    origin: str = option(
+        "published",
+        read=one_of(("published", "any")),
+        metavar="WHERE",
+        help="where clips may have their origin: published, as this code prepares them | any, as "
+        "others do; figures do not compare then",
+    )
 
     def __post_init__(self) -> None:
         known = load_datasets(self.data_path, self.dataset)

@@ -49,6 +49,10 @@ class RawOptions:
         Path("data"), read=file_path, metavar="DIR", help="data path to write to", shown="./data"
     )
 
+    overwrite: bool = option(
+        False, help="replace arrays that were made of another source than --raw"
+    )
+
     def __post_init__(self) -> None:
         folder = declared(type(self))["raw"].metavar == "DIR"
         if not (self.raw.is_dir() if folder else self.raw.is_file()):

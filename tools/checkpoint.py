@@ -30,7 +30,7 @@ from moco.hico import HiCo
 from moco.method import Method
 from moco.published import check_fit, from_published, holds, optimizer_parameters, to_published
 from options.groups import RANDOM
-from tools.files import write_whole
+from tools.files import file_sha256, write_whole
 
 Payload = dict[str, Any]
 PUBLISHED, OWN = "published", "own"
@@ -186,15 +186,6 @@ def _random_encoder(config: EncoderConfig, seed: int | None, report: Callable[[s
         model = HiCo(config, ContrastConfig(projection_size=1, queue_size=1))
     report(f"RANDOM encoder, not pre-trained: {config.described}, seed {seed}")
     return model.eval()
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -9,7 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset.arrays import SplitFiles, SplitWriter, load_arrays, load_labels, publish
+from dataset import arrays as arrays_module
+from dataset import swap
+from dataset.arrays import (
+    SplitFiles,
+    SplitWriter,
+    load_arrays,
+    load_labels,
+    load_split,
+    publish,
+)
 from tests.support.tiny import save_arrays
 
 NAMES = [f"S001C001P00{n}R001A00{n}.skeleton" for n in range(1, 6)]
@@ -91,15 +100,15 @@ def test_rows_may_come_in_any_order_from_several_processes(tmp_path):
 
 
 def test_an_unfinished_part_does_not_look_whole(tmp_path):
-    writer = SplitWriter(tmp_path, "train", 5)
+    writer = SplitWriter(tmp_path / "xsub", "train", 5)
     assert not writer.is_started()
     writer.create()
     writer.write(0, clips()[0])
     writer.describe(NAMES, LABELS, NUM_FRAMES)
     assert writer.is_started()
-    assert all(name.endswith(".partial") for name in os.listdir(tmp_path))
+    assert os.listdir(tmp_path) == ["xsub.partial"]
     with pytest.raises(FileNotFoundError, match="is not finished; run the same"):
-        load_arrays(tmp_path, "train")
+        load_arrays(tmp_path / "xsub", "train")
     writer.discard()
     assert os.listdir(tmp_path) == []
 
@@ -111,9 +120,8 @@ def test_a_start_of_another_shape_is_not_taken_up(tmp_path):
 
 
 @pytest.mark.parametrize("stop", range(6))
-def test_publishing_interrupted_anywhere_leaves_old_or_new_or_nothing(tmp_path, stop, monkeypatch):
-    save_arrays(tmp_path, "train", clips(), NUM_FRAMES, LABELS, NAMES)
-    writer = SplitWriter(tmp_path, "train", 2)
+def test_publishing_interrupted_anywhere_leaves_old_or_new(folder, stop, monkeypatch):
+    writer = SplitWriter(folder, "train", 2)
     writer.create()
     writer.describe(NAMES[:2], [7, 8], [9, 9])
     steps = iter(range(6))
@@ -126,29 +134,102 @@ def test_publishing_interrupted_anywhere_leaves_old_or_new_or_nothing(tmp_path, 
 
         return run
 
-    for owner, name in ((os, "fsync"), (os, "replace"), (Path, "unlink")):
+    owners = ((os, "fsync"), (Path, "rename"), (Path, "unlink"), (swap, "_exchange"))
+    for owner, name in owners:
         monkeypatch.setattr(owner, name, interrupted(getattr(owner, name)))
     with contextlib.suppress(KeyboardInterrupt):
         publish([writer])
-    try:
-        arrays = load_arrays(tmp_path, "train")
-    except FileNotFoundError:
-        return
+    monkeypatch.undo()
+    arrays = load_arrays(folder, "train")
     assert arrays.labels.tolist() in (LABELS, [7, 8])
     assert len(arrays.data) == len(arrays.labels) == len(arrays.num_frames)
 
 
-def test_everything_is_on_the_disk_before_a_file_gets_its_name(tmp_path, monkeypatch):
-    written, replace = set(), os.replace
+@pytest.mark.parametrize("stop", range(5))
+def test_where_folders_cannot_be_exchanged_a_restart_brings_the_old_one_back(
+    folder, stop, monkeypatch
+):
+    def put_new_in_place():
+        writer = SplitWriter(folder, "train", 2)
+        writer.discard()
+        writer.create()
+        writer.describe(NAMES[:2], [7, 8], [9, 9])
+        publish([writer])
 
-    def check_and_replace(source, target):
-        assert os.stat(source).st_ino in written
-        replace(source, target)
+    steps, rename = iter(range(9)), Path.rename
+
+    def interrupted(path, target):
+        if next(steps) == stop:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(swap, "_exchange", lambda one, other: False)
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with contextlib.suppress(KeyboardInterrupt):
+        put_new_in_place()
+    monkeypatch.setattr(Path, "rename", rename)
+    SplitWriter(folder, "train", 2).discard()
+    assert load_arrays(folder, "train").labels.tolist() == (LABELS if stop < 2 else [7, 8])
+    put_new_in_place()
+    assert load_arrays(folder, "train").labels.tolist() == [7, 8]
+    assert os.listdir(folder.parent) == ["xsub"]
+
+
+def test_everything_is_on_the_disk_before_the_folder_gets_its_name(folder, monkeypatch):
+    written, exchange = set(), swap._exchange
+
+    def check_and_exchange(new, old):
+        inodes = {path.stat().st_ino for path in new.iterdir() if path.name.startswith("train")}
+        assert len(inodes) == 3
+        assert inodes | {new.stat().st_ino} <= written
+        return exchange(new, old)
 
     monkeypatch.setattr(os, "fsync", lambda number: written.add(os.fstat(number).st_ino))
-    monkeypatch.setattr(os, "replace", check_and_replace)
-    save_arrays(tmp_path, "train", clips(), NUM_FRAMES, LABELS, NAMES)
-    assert len(written) == 3
+    monkeypatch.setattr(swap, "_exchange", check_and_exchange)
+    save_arrays(folder, "train", clips(), NUM_FRAMES, LABELS, NAMES)
+    assert folder.parent.stat().st_ino in written
+
+
+def test_files_of_others_in_the_folder_stay(folder):
+    (folder / "notes.txt").write_text("mine")
+    (folder / "plots").mkdir()
+    (folder / "plots" / "one.png").touch()
+    (folder / "prepared.json").write_text("of the old arrays")
+    save_arrays(folder, "val", clips(), NUM_FRAMES, LABELS, NAMES)
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert (folder / "plots" / "one.png").is_file()
+    assert not (folder / "prepared.json").exists()
+    assert load_arrays(folder, "train").names == NAMES
+    assert os.listdir(folder.parent) == ["xsub"]
+
+
+def test_a_folder_that_is_a_link_stays_one(folder, tmp_path):
+    (tmp_path / "link").symlink_to(folder)
+    save_arrays(tmp_path / "link", "train", clips(2), [9, 9], [7, 8], NAMES[:2])
+    assert (tmp_path / "link").is_symlink()
+    assert load_arrays(folder, "train").labels.tolist() == [7, 8]
+
+
+@pytest.mark.parametrize("reader", ["load_arrays", "load_split"])
+@pytest.mark.parametrize("between", ["load_coordinates", "load_frame_counts", "_names_and_labels"])
+def test_what_is_published_while_one_reads_is_seen_whole(folder, monkeypatch, reader, between):
+    save_arrays(folder, "val", clips(), NUM_FRAMES, LABELS, NAMES)
+    step, published = getattr(arrays_module, between), []
+
+    def publishing_before(*arguments):
+        if not published:
+            published.append(True)
+            new = ([9] * 5, LABELS[::-1], [f"new {name}" for name in NAMES])
+            for part in ("train", "val"):
+                save_arrays(folder, part, clips(), *new)
+        return step(*arguments)
+
+    monkeypatch.setattr(arrays_module, between, publishing_before)
+    found = load_split(folder) if reader == "load_split" else [load_arrays(folder, "train")]
+    for arrays in found:
+        assert arrays.names[0].startswith("new ")
+        assert arrays.labels.tolist() == LABELS[::-1]
+        assert arrays.num_frames.tolist() == [9] * 5
 
 
 def test_dropped_rows_leave_the_others_in_order(tmp_path):

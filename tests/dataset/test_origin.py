@@ -126,7 +126,38 @@ def test_files_of_a_fixed_length_with_another_origin_load_with_a_warning(
     (tmp_path / "train_label.pkl").write_bytes(pickle.dumps(labels))
     load_arrays(tmp_path, "train")
     errors = capsys.readouterr().err
-    assert errors.count("\n") == warned
+    assert errors.count("its origin is") == warned
     assert errors.startswith(
         f"warning: {tmp_path}/train_position.npy: its origin is the mi" * warned
     )
+
+
+def scaled(size: float) -> np.ndarray:
+    """Published clips whose spines are some metres long from base to head."""
+    clips = np.zeros((3, 3, 300, 25, 2), np.float32)
+    for joint, height in ((0, -0.4), (20, 0.3), (2, 0.4), (3, 0.6)):
+        clips[:, 1, :, joint, 0] = height * size
+    return clips
+
+
+@pytest.mark.parametrize("size", [0.5, 0.61, 0.9, 1.0])
+def test_spines_of_humans_are_not_remarked_upon(tmp_path, capsys, size):
+    write(tmp_path, scaled(size))
+    load_arrays(tmp_path, "train")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("size", "said"), [(600, "600"), (1.22, "1.22"), (0.3, "0.3")])
+def test_spines_of_no_human_are_a_warning_with_their_length(tmp_path, capsys, size, said):
+    write(tmp_path, scaled(size))
+    load_arrays(tmp_path, "train")
+    errors = capsys.readouterr().err
+    assert f"its spines measure {said} from base to head" in errors
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(("rest", "found"), [(9e-5, origin.PUBLISHED), (2e-4, origin.RAW)])
+def test_at_zero_is_within_a_tenth_of_a_millimetre(rest, found):
+    clips = published()
+    clips[:, :, :, 1, 0] += np.float32(rest)
+    assert origin.origin(clips, np.full(len(clips), 300)) == found

@@ -49,7 +49,7 @@ def test_clips_stay_bit_for_bit_and_their_lengths_are_recovered(tmp_path, capsys
         ):
             assert np.array_equal(clip, CLIPS[name])
             assert (frames, label) == (PARSED[name].shape[1], label_of(name))
-    said = "the length of 12 of 12 clips recovered from its repetition; the others count 300 frames"
+    said = "12 clips with the length recovered from its repetition"
     assert said in capsys.readouterr().out
 
 
@@ -67,13 +67,13 @@ def moving(frames: int, second: int = 0) -> np.ndarray:
     [(1, 0), (2, 2), (150, 0), (151, 151), (298, 298), (299, 0), (90, 40), (200, 30), (83, 3)],
 )
 def test_the_period_is_the_length_of_the_longer_body(frames, second):
-    assert repeats_after(normalise_plain(moving(frames, second)), "train", 0) == frames
+    assert repeats_after(normalise_plain(moving(frames, second))) == frames
 
 
 def test_the_first_body_may_leave_before_the_second():
     parsed = moving(120, 120)
     parsed[:, 70:, :, 0] = 0
-    assert repeats_after(normalise_plain(parsed), "train", 0) == 120
+    assert repeats_after(normalise_plain(parsed)) == 120
 
 
 def test_a_clip_that_does_not_repeat_counts_all_its_frames(tmp_path, capsys):
@@ -88,7 +88,9 @@ def test_a_clip_that_does_not_repeat_counts_all_its_frames(tmp_path, capsys):
     row = arrays.names.index(f"{name}.skeleton")
     assert arrays.num_frames[row] == 300
     assert np.array_equal(arrays.data[row], clips[name])
-    assert "the length of 10 of 12 clips recovered" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "10 clips with the length recovered from its repetition" in printed
+    assert "2 clips without repetition that shows: counted as 300 frames" in printed
 
 
 def test_cmds_counts_are_taken_and_clamped_and_its_float_labels_read(tmp_path, capsys):

@@ -83,7 +83,8 @@ def test_clips_are_taken_over_in_their_order_and_numbered(raw, capsys):
     assert "placeholders" in printed
     assert "lost: the recorded length" in printed
     assert sorted(os.listdir(out / FOLDER)) == [
-        f"{part}_{what}" for part in PARTS for what in ("label.pkl", "position.npy")
+        "prepared.json",
+        *(f"{part}_{what}" for part in PARTS for what in ("label.pkl", "position.npy")),
     ]
 
 
@@ -171,10 +172,10 @@ def test_a_data_set_of_recorded_lengths_is_refused(raw, capsys):
 
 
 def test_a_failure_leaves_nothing_unfinished(raw, capsys, monkeypatch):
-    def full(arrays, file):
+    def full(writer, arrays):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(frame50, "_write_clips", full)
+    monkeypatch.setattr(frame50, "_write", full)
     assert "No space left on device" in refused(raw, capsys)
 
 

@@ -51,7 +51,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file()
+        if path.is_file() and path.name != "prepared.json"  # it names --raw
     }
 
 
@@ -103,6 +103,7 @@ def test_golden_files_are_prepared_as_published(tmp_path, capsys):
 
 
 def test_only_the_published_files_are_left(prepared):
+    assert all((prepared / folder / "prepared.json").is_file() for folder in NTU60.folders.values())
     assert sorted(files(prepared)) == [
         f"NTU-RGB-D-60-AGCN/{folder}/{part}_{what}"
         for folder in ("xsub", "xview")
@@ -259,7 +260,8 @@ def test_what_was_prepared_before_survives_a_failure(raw, prepared, tmp_path, ca
     out = tmp_path / "data"
     shutil.copytree(prepared, out)
     with_bad_files(raw, tmp_path / "raw")
-    fails(["ntu", "--raw", str(tmp_path / "raw"), "--out", str(out), "-j", "1"], capsys)
+    arguments = ["ntu", "--raw", str(tmp_path / "raw"), "--out", str(out), "-j", "1"]
+    assert "6 bad files" in fails([*arguments, "--overwrite"], capsys)
     assert files(out) == files(prepared)
 
 
@@ -368,7 +370,7 @@ def test_a_restart_does_not_redo_finished_clips(raw, prepared, tmp_path, capsys,
         first = read_and_stop_after(5, patch, KeyboardInterrupt())
         errors = fails(arguments, capsys, status=130)
     assert errors == "interrupted: 5 of 12 clips done; the same command goes on from there"
-    assert all(name.endswith(".partial") for name in files(tmp_path))
+    assert all(".partial" in name for name in files(tmp_path))
     second = read_and_stop_after(100, monkeypatch, KeyboardInterrupt())
     main(arguments)
     assert capsys.readouterr().out.startswith("going on after an interruption: 5 clips done\n")
@@ -457,7 +459,7 @@ def test_a_stopped_command_can_be_run_again(prepared, stuck, tmp_path, capsys, s
         text=True,
         start_new_session=True,
     )
-    data = tmp_path / "data" / "NTU-RGB-D-60-AGCN" / "xsub" / "train_data_joint.npy.partial"
+    data = tmp_path / "data" / "NTU-RGB-D-60-AGCN" / "xsub.partial" / "train_data_joint.npy"
     wait_until(lambda: data.exists() and data.stat().st_blocks > 300, process)
     if sent == signal.SIGINT:
         os.killpg(process.pid, sent)  # as a terminal does: to the workers too
@@ -467,7 +469,7 @@ def test_a_stopped_command_can_be_run_again(prepared, stuck, tmp_path, capsys, s
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # a worker that waits for the recording
     assert "Traceback" not in process.communicate()[1]
-    assert all(name.endswith(".partial") for name in files(tmp_path / "data"))
+    assert all(".partial" in name for name in files(tmp_path / "data"))
     threading.Thread(target=path.write_bytes, args=(content,)).start()
     main([*arguments, "-j", "1"])
     assert capsys.readouterr().out.startswith("going on after an interruption: ")

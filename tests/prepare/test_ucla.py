@@ -65,7 +65,7 @@ def test_test_clips_that_are_training_clips_too_are_counted_and_kept(raw, capsys
         write(raw, f"a02_s01_e1{take}_v02", 2, skeleton(99))
         write(raw, f"a02_s01_e1{take}_v03", 2, skeleton(99))
     out = prepare(raw)
-    said = "2 test clips also in the training part, number for number; the split is kept"
+    said = "xview: 2 of 5 test clips also in the training part, frame for frame"
     assert said in capsys.readouterr().out
     assert len(load_arrays(out / "NW-UCLA" / "xview", "val").names) == 5
 

@@ -16,10 +16,12 @@ Parsed = dict[str, np.ndarray]
 
 
 def upright_body(generator: np.random.Generator, num_frames: int) -> np.ndarray:
-    """Return a moving body whose spine and shoulders are long, (F, 25, 3)."""
+    """Return a moving body with the spine of a human and long shoulders, (F, 25, 3)."""
     body = random_body(generator, num_frames)
     middle = body[:, 1].copy()
     body[:, 0] = middle + (0.02, -0.4, 0.03)
+    for joint, height in ((20, 0.25), (2, 0.3), (3, 0.45)):
+        body[:, joint] = middle + (0, height, 0)
     body[:, 4], body[:, 8] = middle + (-0.3, 0.4, 0.05), middle + (0.3, 0.42, 0)
     return body
 

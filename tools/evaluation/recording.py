@@ -75,7 +75,7 @@ def read_recording(path: Path, data: DataOptions, device: torch.device) -> Packe
     flag = f"--query-file {path}"
     if not path.is_file():
         raise FileNotFoundError(f"{flag}: no such file")
-    frames = load_arrays(data.folder, "train").data.shape[2]
+    frames = load_arrays(data.folder, "train", origin=data.origin).data.shape[2]
     if frames != MAX_FRAMES:
         raise ValueError(
             f"{flag}: {data.folder} has clips of {frames} frames, normalised in another way than "

@@ -6,15 +6,17 @@ Axes: N clips, F = 2·G·d features of a clip.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dataset.arrays import SplitArrays, load_arrays
+from dataset.arrays import SplitArrays, load_split
+from dataset.origin import PUBLISHED
 from dataset.packed import PackedSplit
+from dataset.prepared import count_twins, describe
 from dataset.protocols import DATASETS
 from moco.config import EncoderConfig
 from moco.method import Method
@@ -42,6 +44,7 @@ class Downstream:
         seed: of all that is drawn.
         report: is told what happens.
         provenance: where the encoder comes from, as tools.checkpoint.load_encoder says.
+        clips: where the clips come from, and how many test clips also train.
     """
 
     options: EvaluationOptions
@@ -51,6 +54,7 @@ class Downstream:
     seed: int
     report: Callable[[str], None]
     provenance: Json
+    clips: Json = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -79,13 +83,19 @@ class Downstream:
         )
         _check_inputs(model.encoder.config, options.pretrained)
         folder = options.data.folder
-        parts = [load_arrays(folder, part) for part in ("train", "val")]
+        parts = load_split(folder, options.data.origin)
         for arrays in parts:
             _check_frames(arrays, provenance)
+            _check_origin(arrays, provenance)
         train, test = (PackedSplit.from_arrays(arrays, device) for arrays in parts)
         report(f"{folder}: {len(train)} training and {len(test)} test clips")
+        report(describe(parts[0].prepared))
+        twins = count_twins(*parts)
+        if twins:
+            report(f"warning: {twins} of {len(test)} test clips also stand in the training part")
         report(f"on {device}, seed {seed}")
-        return cls(options, model.to(device), train, test, seed, report, provenance)
+        clips = test.source | {"twins": twins}
+        return cls(options, model.to(device), train, test, seed, report, provenance, clips)
 
     @property
     def data(self) -> DataOptions:
@@ -131,6 +141,7 @@ class Downstream:
             "protocol": self.data.protocol,
             "stream": self.data.stream,
             "counts": {"train": len(self.train), "test": len(self.test), "classes": self.classes},
+            "clips": self.clips,
             "pretrained": self.provenance | {"encoder_sha256": self.fingerprint},
             "notes": self.notes(),
             "encoder": asdict(self.config),
@@ -219,6 +230,19 @@ def _check_frames(arrays: SplitArrays, provenance: Json) -> None:
         f"{provenance['path']} was pre-trained on {name}, {kinds[resized]}; {arrays.path} holds "
         f"{kinds[arrays.resized]}; evaluate on a data set of the same kind"
     )
+
+
+def _check_origin(arrays: SplitArrays, provenance: Json) -> None:
+    """Refuse an encoder that knows clips with their origin elsewhere, as published ones do."""
+    data = provenance["data"]
+    if provenance["path"] == RANDOM or arrays.resized or not arrays.origin:
+        return
+    known = (data.get("origin") if isinstance(data, dict) else None) or PUBLISHED
+    if known != arrays.origin:
+        raise ValueError(
+            f"{provenance['path']} was pre-trained on clips whose origin is {known}; that of "
+            f"{arrays.path} is {arrays.origin}; evaluate on clips prepared in the same way"
+        )
 
 
 def _check_inputs(config: EncoderConfig, pretrained: str) -> None:

@@ -24,6 +24,8 @@ FORMATS = {
     "synthetic": "invented recordings, written as raw NTU files",
 }
 """What each format is. Its module in `formats` has its `Options` and `prepare(options)`."""
+VERIFY = "verify"
+"""Not a format: checks what was prepared."""
 _INTERRUPTED = 130
 """Exit status after SIGINT, as shells have it."""
 
@@ -34,9 +36,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: python -m tools.prepare FORMAT [options]\n")
         print("\n".join(f"  {name:10}  {what}" for name, what in FORMATS.items()))
+        print(f"  {VERIFY:10}  nothing to prepare: check what was prepared, byte for byte")
         print("\npython -m tools.prepare FORMAT --help lists the options of a format")
         return
     with one_line_errors(), _interruptible():
+        if arguments[0] == VERIFY:
+            _verify(arguments[1:])
+            return
         name = _format(arguments[0])
         module = importlib.import_module(f"tools.prepare.formats.{name.replace('-', '_')}")
         parser = Parser(
@@ -53,6 +59,14 @@ def _epilog(record: type) -> str:
     loses, schema = getattr(record, "loses", ()), getattr(record, "schema", "")
     lost = f"Lost by this format: {'; '.join(loses)}." if loses else ""
     return "\n\n".join(part for part in (schema, lost) if part)
+
+
+def _verify(arguments: Sequence[str]) -> None:
+    """Check what was prepared."""
+    from tools.prepare.verify import Options, verify
+
+    what = "Compare prepared arrays with their prepared.json, byte for byte."
+    verify(Parser(Options, what, program=f"python -m tools.prepare {VERIFY}").parse(arguments))
 
 
 def _format(word: str) -> str:

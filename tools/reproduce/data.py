@@ -5,8 +5,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dataset.arrays import SplitArrays, load_arrays
-from dataset.protocols import PARTS, DataSet, split_folder
+from dataset.arrays import SplitArrays, load_split
+from dataset.protocols import DataSet, split_folder
 from options.reproduce import ReproduceOptions, Split
 from tools.reproduce.cells import Cell
 
@@ -25,7 +25,7 @@ def look(options: ReproduceOptions, split: Split) -> SplitData | str:
     """Say how large a split is, or in one line why it cannot be read."""
     folder = split_folder(options.data_path, options.known[split[0]], split[1])
     try:
-        train, test = (load_arrays(folder, part) for part in PARTS)
+        train, test = load_split(folder)
     except (OSError, ValueError) as error:
         return " ".join(str(error).split())
     fingerprint = hashlib.sha256(_identity(train) + _identity(test)).hexdigest()

@@ -98,7 +98,8 @@ class Trainer:
         if recorder is not None:  # a number would be fixed by the recording
             for group in self.optimizer.param_groups:
                 group["lr"] = torch.tensor(training.lr, device=device)
-        self.data = _in_common(options)
+        source = {name: batches.split.source.get(name) for name in ("origin", "prepared")}
+        self.data = _in_common(options) | source
         self.steps = Repeated(self._step, device, recorder, how)
         self.progress = self._at_epoch(training.start_epoch)
         self.stopped_by: int | None = None

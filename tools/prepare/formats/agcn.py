@@ -8,7 +8,7 @@ of a clip is the period of its repetition, as far as that shows.
 Axes: N clips, C=3 coordinates (metres), T=300 frames, V=25 joints, M=2 bodies.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -24,10 +24,16 @@ from options.prepare import raw_option
 from tools.prepare.formats import stgcn
 from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.normalise import SPINE_MIDDLE, repeat
-from tools.prepare.pipeline.recordings import Collection, counted, state
+from tools.prepare.pipeline.recordings import Collection, Noted, Recording, state
 
 _EQUAL = 1e-6  # metres; a repeated frame has the very numbers of the first time
 _ALIKE = 1e-5  # metres; of a second body, whose place was rounded anew each time
+
+_FOUND, _NOT_FOUND = "found", "not found"
+_NOTES = {
+    _FOUND: "with the length recovered from its repetition",
+    _NOT_FOUND: f"without repetition that shows: counted as {MAX_FRAMES} frames",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,36 +62,40 @@ def prepare(options: Options) -> None:
 def collect(options: Options) -> Collection:
     """Find the clips of the folder."""
     files = [options.raw / f"{part}_num_frame.npy" for part in PARTS]
-    found = stgcn.collect_split(options, "data_joint", repeats_after)
-    paths = found.read.paths
+    found = stgcn.collect_split(options, "data_joint", Rows)
+    paths, settings = found.read.paths, found.settings
     stgcn.check_origin(paths, (RAW, FIRST_FRAME, FRAME50), "stgcn")
-    found = replace(found, normalise=repeat, remarks_on_frames=_recovered)
-    if not any(path.is_file() for path in files):
-        return found
-    counts = {
-        part: load_frame_counts(file, load_coordinates(path)).tolist()
-        for file, (part, path) in zip(files, paths.items(), strict=True)
-    }
-    return replace(
-        found,
-        read=stgcn.Rows(paths, Counted(counts)),
-        remarks_on_frames=Collection.remarks_on_frames,
-        settings=f"{found.settings} {[state(path) for path in files]}",
-    )
+    read = found.read
+    if any(path.is_file() for path in files):
+        counts = {
+            part: load_frame_counts(file, load_coordinates(path)).tolist()
+            for file, (part, path) in zip(files, paths.items(), strict=True)
+        }
+        read, settings = Rows(paths, counts), f"{settings} {[state(path) for path in files]}"
+    return replace(found, read=read, settings=settings, normalise=repeat, notes=_NOTES)
 
 
 @dataclass(frozen=True)
-class Counted:
-    """Knows the recorded frames of each clip of each part."""
+class Rows(stgcn.Rows):
+    """Reads recordings, whose paths end in `{part}_{row}`, from the arrays of both parts.
 
-    frames: Mapping[str, list[int]]
+    Attributes:
+        counts: recorded frames of each clip of each part; None where that is not known.
+    """
 
-    def __call__(self, clip: np.ndarray, part: str, row: int) -> int:
-        """Say how many frames of a clip were recorded."""
-        return self.frames[part][row]
+    counts: Mapping[str, list[int]] | None = None
+
+    def __call__(self, recording: Recording) -> np.ndarray | Noted:
+        """Read one recording: (3, F, 25, 2) float32 metres."""
+        part, row = self.place(recording)
+        clip = self.clip(part, row)
+        if self.counts:
+            return clip[:, : self.counts[part][row]]
+        frames = repeats_after(clip)
+        return Noted(clip[:, :frames], _FOUND if frames < MAX_FRAMES else _NOT_FOUND)
 
 
-def repeats_after(clip: np.ndarray, part: str, row: int) -> int:
+def repeats_after(clip: np.ndarray) -> int:
     """Frames after which a clip (3, T, 25, 2) repeats until its end; T where that does not show.
 
     Bodies were repeated each by its own length, and then the second one was moved with the first.
@@ -108,13 +118,3 @@ def _period(clip: np.ndarray, tolerance: float) -> int:
         if np.abs(clip[:, period:] - clip[:, : T - period]).max() <= tolerance:
             return period
     return T
-
-
-def _recovered(frames: Iterable[int]) -> list[str]:
-    """Say of how many clips the length was found."""
-    frames = list(frames)
-    shown = sum(count < MAX_FRAMES for count in frames)
-    return [
-        f"the length of {shown:,} of {counted(len(frames), 'clip')} recovered from its repetition; "
-        f"the others count {MAX_FRAMES} frames"
-    ]

@@ -26,9 +26,9 @@ from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.bvh import places, read_bvh
 from tools.prepare.pipeline.recordings import (
     Collection,
+    Noted,
     Recording,
     files_under,
-    remarks_on,
     two_bodies,
 )
 
@@ -55,6 +55,8 @@ of (F, J, 3) or (M, F, J, 3), absent bodies and joints zero; .bvh; or NTU's .ske
 joints, unit, title, source and licence may be left out. mediapipe33 are world landmarks."""
 """What a folder of one's own recordings holds."""
 BVH = ".bvh"
+CUT = "cut"
+"""Note of a recording of which 300 frames were kept."""
 AWAY = np.array([0.0, 0.0, 3.0])
 """Where poses are moved whose base of spine is at zero, metres: in front of a camera."""
 _AT_ZERO = 1e-6  # metres
@@ -131,25 +133,26 @@ class Reader:
         unit = described.get("unit")
         return cls(joint_map(described.get("joints")), UNITS.get(unit, unit), cut)
 
-    def __call__(self, recording: Recording) -> np.ndarray:
+    def __call__(self, recording: Recording) -> np.ndarray | Noted:
         """Read one recording: (3, F, 25, 2) float32 metres; absent bodies are zero."""
         path = recording.path
         if path.suffix == ntu.SUFFIX:
             return ntu.read(recording)
         return self._read_bvh(path) if path.suffix == BVH else self.parse(_load(path))
 
-    def parse(self, bodies: np.ndarray) -> np.ndarray:
+    def parse(self, bodies: np.ndarray) -> np.ndarray | Noted:
         """Bring (F, J, 3) or (M, F, J, 3) to (3, F, 25, 2) float32."""
         if self.joints.named:
             raise ValueError("its joints have no names, but the joints of dataset.json do")
         if bodies.dtype.kind not in "fiu":
             raise ValueError(f"it holds {bodies.dtype}, not numbers")
-        self._check_shape(bodies.shape)
+        shape = bodies.shape
+        self._check_shape(shape)
         bodies = self._cut(bodies if bodies.ndim == 4 else bodies[None], axis=1)
         if not bodies[..., 2].any() and bodies.any():
             raise ValueError(f"its third coordinate is zero throughout: {_FLAT}")
         entries = [several(entry) for entry in self.joints.entries]
-        return _finish(bodies, entries, self.unit or UNITS["m"])
+        return _noted(_finish(bodies, entries, self.unit or UNITS["m"]), shape[-3])
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         count, entries = self.joints.count, self.joints.entries
@@ -164,7 +167,7 @@ class Reader:
                 f"its shape is {shape}, not (F, {wanted}, 3) or (bodies, F, {wanted}, 3)"
             )
 
-    def _read_bvh(self, path: Path) -> np.ndarray:
+    def _read_bvh(self, path: Path) -> np.ndarray | Noted:
         """Read one motion: (3, F, 25, 2) float32, the second body zero."""
         if not self.joints.named:
             raise ValueError(
@@ -179,7 +182,7 @@ class Reader:
             raise ValueError(f"it has no joint {', '.join(absent)}; it has {', '.join(names)}")
         found = places(joints, self._cut(values, axis=0))
         numbers = [[names.index(one) for one in entry] for entry in entries]
-        return _finish(found[None], numbers, self.unit or UNITS["cm"])
+        return _noted(_finish(found[None], numbers, self.unit or UNITS["cm"]), len(values))
 
     def _cut(self, frames: np.ndarray, axis: int) -> np.ndarray:
         """Keep 300 of the frames along an axis, where they are more."""
@@ -197,6 +200,11 @@ class Reader:
 
 _NAMED = [name for name, one in JOINT_MAPS.items() if one.named]
 _FLAT = "poses in two dimensions cannot be prepared; lift them to three first"
+
+
+def _noted(parsed: np.ndarray, frames: int) -> np.ndarray | Noted:
+    """Note a recording that had more than 300 frames."""
+    return Noted(parsed, CUT) if frames > MAX_FRAMES else parsed
 
 
 def _finish(bodies: np.ndarray, entries: list[tuple[int, ...]], unit: float) -> np.ndarray:
@@ -242,17 +250,6 @@ def _load(path: Path) -> np.ndarray:
         raise ValueError(f"it is not a whole .npy file of numbers ({error})") from None
 
 
-def _long(path: Path) -> bool:
-    """Whether a .npy or .bvh file says that it has more than 300 frames; false where in doubt."""
-    try:
-        if path.suffix == BVH:
-            found = re.search(rb"^\s?Frames:\s*(\d{1,9})", path.read_bytes(), re.MULTILINE)
-            return found is not None and int(found[1]) > MAX_FRAMES
-        return path.suffix == ".npy" and np.load(path, mmap_mode="r").shape[-3] > MAX_FRAMES
-    except (ValueError, EOFError, OSError, IndexError):
-        return False
-
-
 def collect(raw: Path, described: Mapping[str, Any], cut: str | None = None) -> Collection:
     """Find the recordings that a description of the folder speaks of."""
     pattern, classes = re.compile(described["pattern"]), described["classes"]
@@ -271,15 +268,16 @@ def collect(raw: Path, described: Mapping[str, Any], cut: str | None = None) -> 
             seen |= set(match.groupdict().items())
             full = path.relative_to(raw).as_posix()
             recordings.append(Recording(full, path, classes.index(match["class"]), parts))
-    long = sum(_long(one.path) for one in recordings) if cut else 0
     kept = "first" if cut == "head" else "middle"
-    remarks = _strangers(described["protocols"], seen)
-    remarks += remarks_on(
-        (long, "clip", f"of more than {MAX_FRAMES} frames cut to its {kept} {MAX_FRAMES}")
-    )
     reader = Reader.of(described, cut)
     return Collection(
-        custom(described), recordings, reader, bad, remarks, settings=f"custom {reader}"
+        custom(described),
+        recordings,
+        reader,
+        bad,
+        remarks=_strangers(described["protocols"], seen),
+        settings=f"custom {reader}",
+        notes={CUT: f"of more than {MAX_FRAMES} frames cut to its {kept} {MAX_FRAMES}"},
     )
 
 

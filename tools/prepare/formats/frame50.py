@@ -8,24 +8,29 @@ that can be undone.
 Axes: N clips, C=3 coordinates (metres), T=50 frames, V=25 joints, M=2 bodies.
 """
 
-import os
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from dataset.arrays import PARTIAL, SplitArrays, load_arrays, load_label_array
+from dataset.arrays import SplitArrays, SplitWriter, load_arrays, load_label_array
 from dataset.protocols import DATASETS, PARTS, DataSet, split_folder
 from options.parser import REQUIRED, file_path, option
 from options.prepare import RawOptions, choice_option, raw_option
+from tools.prepare.pipeline.publication import (
+    Origin,
+    publish_whole,
+    refuse_others,
+    unfinished,
+)
+from tools.prepare.pipeline.recordings import remarks_on
 from tools.prepare.pipeline.report import summarise
 
 FORMS = tuple(name for name, dataset in DATASETS.items() if dataset.frames)
 
 PROTOCOLS = tuple(sorted({name for form in FORMS for name in DATASETS[form].folders}))
-_CHUNK = 1024  # clips checked or written at a time: 31 MB
+_CHUNK = 1024  # clips checked at a time: 31 MB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +60,22 @@ def prepare(options: Options) -> None:
     dataset = DATASETS[options.dataset]
     folder = split_folder(options.out, dataset, options.protocol)
     parts = {part: load(options, part) for part in PARTS}
-    take_over(parts, folder)
-    counts = {options.protocol: {part: len(arrays.names) for part, arrays in parts.items()}}
-    remark = f"{dataset.frames} frames a clip; not to be mixed with recorded lengths"
-    summarise(dataset, counts, [remark], options)
+    counts = {part: len(arrays.names) for part, arrays in parts.items()}
+    writers = {
+        part: SplitWriter(folder, part, clips, dataset.frames) for part, clips in counts.items()
+    }
+    origin = Origin("frame50", dataset, options, sum(counts.values()), "clip")
+    remarks = [f"{dataset.frames} frames a clip; not to be mixed with recorded lengths"]
+    empty = sum(map(_count_empty, parts.values()))
+    remarks += remarks_on((empty, "clip", "all zero: nobody is in them"))
+    refuse_others(origin, list(writers.values()))
+    with unfinished(origin, "frame50", list(writers.values()), resumable=False) as journal:
+        journal.begin()
+        for part, arrays in parts.items():
+            _write(writers[part], arrays)
+        said = {"remarks": remarks}
+        remarks = remarks + publish_whole(origin, journal, list(writers.values()), said)
+    summarise(dataset, {options.protocol: counts}, remarks, options)
 
 
 def load(options: Options, part: str) -> SplitArrays:
@@ -106,31 +123,13 @@ def _check(arrays: SplitArrays, dataset: DataSet) -> None:
             raise ValueError(f"{path}: clip {name} has a coordinate that is not finite")
 
 
-def take_over(parts: dict[str, SplitArrays], folder: Path) -> None:
-    """Write both parts, in the published layout; the files appear whole and together."""
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished: list[Path] = []
-    try:
-        for part, arrays in parts.items():
-            for name, write in (("label.pkl", _write_labels), ("position.npy", _write_clips)):
-                unfinished.append(folder / f"{part}_{name}{PARTIAL}")
-                with unfinished[-1].open("wb") as file:
-                    write(arrays, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-        for path in unfinished:
-            os.replace(path, path.with_name(path.name.removesuffix(PARTIAL)))
-    finally:
-        for path in unfinished:
-            path.unlink(missing_ok=True)
+def _count_empty(arrays: SplitArrays) -> int:
+    """Count the clips with nobody in them."""
+    return sum(not arrays.data[row].any() for row in range(len(arrays.data)))
 
 
-def _write_labels(arrays: SplitArrays, file: BinaryIO) -> None:
-    pickle.dump((arrays.names, arrays.labels.tolist()), file, protocol=4)
-
-
-def _write_clips(arrays: SplitArrays, file: BinaryIO) -> None:
-    header = {"descr": "<f4", "fortran_order": False, "shape": arrays.data.shape}
-    np.lib.format.write_array_header_1_0(file, header)
-    for begin in range(0, len(arrays.data), _CHUNK):
-        file.write(np.ascontiguousarray(arrays.data[begin : begin + _CHUNK], "<f4").data)
+def _write(writer: SplitWriter, arrays: SplitArrays) -> None:
+    """Write a part as it is, in its order."""
+    for row, clip in enumerate(arrays.data):
+        writer.write(row, clip)
+    writer.describe(arrays.names, arrays.labels.tolist(), arrays.num_frames.tolist())

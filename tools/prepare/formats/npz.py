@@ -23,6 +23,7 @@ from tools.prepare.pipeline.normalise import SPINE_MIDDLE
 from tools.prepare.pipeline.recordings import (
     ROW_NUMBERS,
     Collection,
+    Noted,
     Recording,
     bodies_of_rows,
     state,
@@ -38,6 +39,8 @@ FORMS = ("ntu60", "ntu120", "pku_mmd_part1", "pku_mmd_part2")
 """Data sets that such files are known of."""
 
 PROTOCOLS = tuple(sorted({name for form in FORMS for name in DATASETS[form].folders}))
+TWICE = "twice"
+"""Note of a clip with one body, written twice as files of NTU-120 have it."""
 _LOOKED_AT = 16  # clips from which the centring is told
 
 
@@ -71,10 +74,14 @@ class Rows:
 
     arrays: Mapping[str, ZippedArray]  # (N, T, 150) of each part
 
-    def __call__(self, recording: Recording) -> np.ndarray:
+    def __call__(self, recording: Recording) -> np.ndarray | Noted:
         """Read one recording up to its last frame that is not zero: (3, F, 25, 2) metres."""
         part, _, row = recording.path.name.partition("_")
-        return parse(self.arrays[part].row(int(row)))
+        parsed = parse(self.arrays[part].row(int(row)))
+        if not np.array_equal(parsed[..., 0], parsed[..., 1]):
+            return parsed
+        parsed[..., 1] = 0
+        return Noted(parsed, TWICE)
 
 
 def parse(row: np.ndarray) -> np.ndarray:
@@ -106,6 +113,7 @@ def collect(raw: Path, dataset: DataSet, protocol: str) -> Collection:
         item="clip",
         settings=f"npz {state(raw)}",
         in_one_process=any(array.compressed for array in arrays.values()),
+        notes={TWICE: "with one body written twice: the second, an exact copy, is left out"},
     )
 
 

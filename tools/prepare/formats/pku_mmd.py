@@ -25,6 +25,7 @@ from tools.prepare.pipeline.recordings import (
     ROW_NUMBERS,
     Collection,
     EmptyClipError,
+    Noted,
     Recording,
     bodies_of_rows,
     remarks_on,
@@ -50,6 +51,8 @@ VIDEO_NAMES = {
     PKU_MMD_PART2.name: re.compile(r"A\d{2}N\d{2}-[LMR]", re.ASCII),
 }
 
+SHORT, BEYOND = "short", "beyond"
+"""Notes of clips whose label goes beyond the end of the video, as of one that was cut."""
 _ENDINGS = (".txt", ".skeleton", ".label")  # code reads the first, the release names the others
 
 
@@ -103,7 +106,7 @@ class Instances:
     rows: Mapping[str, tuple[int, int]]
     centre: bool
 
-    def __call__(self, recording: Recording) -> np.ndarray:
+    def __call__(self, recording: Recording) -> np.ndarray | Noted:
         """Cut one clip out of its video: (3, F, 25, 2) float32 metres, F at most 300.
 
         Raises:
@@ -111,16 +114,18 @@ class Instances:
         """
         lines = _lines(recording.path.parent)
         begin, end = self.rows[recording.name]
+        cut = end > len(lines)
         end = min(end, len(lines))
         if self.centre:
             begin += max(0, end - begin - MAX_FRAMES) // 2
         end = min(end, begin + MAX_FRAMES)
         if begin >= end:
-            raise EmptyClipError
+            raise EmptyClipError(*([BEYOND] if cut else []))
         values = _numbers(lines[begin:end], begin)
         if not values.any():
             raise EmptyClipError
-        return two_bodies(bodies_of_rows(values))
+        parsed = two_bodies(bodies_of_rows(values))
+        return Noted(parsed, SHORT) if cut else parsed
 
 
 @lru_cache(maxsize=1)  # clips come video by video
@@ -233,6 +238,10 @@ def collect(options: Options) -> Collection:
         bad,
         remarks,
         item="clip",
+        notes={
+            SHORT: "shorter than labelled: the video ends within it",
+            BEYOND: "left out: the video ends before it",
+        },
         settings=f"pku-mmd {options.cut} {sorted(rows.items())} {states}",
     )
 

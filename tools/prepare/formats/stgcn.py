@@ -7,7 +7,7 @@ Axes: N clips, C=3 coordinates (metres), T stored and F recorded frames, V=25 jo
 """
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -51,45 +51,45 @@ class Rows:
 
     Attributes:
         paths: the array of each part, (N, 3, T, 25, 2).
-        count: says how many frames of a clip were recorded; told part and row too.
     """
 
     paths: Mapping[str, Path]
-    count: Callable[[np.ndarray, str, int], int]
 
     def __call__(self, recording: Recording) -> np.ndarray:
-        """Read one recording: (3, F, 25, 2) float32 metres."""
+        """Read one recording up to its last frame that is not zero: (3, F, 25, 2) metres."""
+        clip = self.clip(*self.place(recording))
+        return clip[:, : 1 + int(np.flatnonzero(clip.any(axis=(0, 2, 3)))[-1])]
+
+    def place(self, recording: Recording) -> tuple[str, int]:
+        """Part and row of a recording."""
         part, _, row = recording.path.name.partition("_")
-        clip = np.array(_open(self.paths[part])[int(row)])
+        return part, int(row)
+
+    def clip(self, part: str, row: int) -> np.ndarray:
+        """Read a whole row: (3, T, 25, 2)."""
+        clip = np.array(_open(self.paths[part])[row])
         if not clip.any():
             raise EmptyClipError
-        return clip[:, : self.count(clip, part, int(row))]
+        return clip
 
 
 _open = lru_cache(maxsize=len(PARTS))(load_coordinates)
 
 
-def up_to_the_last(clip: np.ndarray, part: str, row: int) -> int:
-    """Frames of a clip (3, T, 25, 2) up to its last one that is not zero."""
-    return 1 + int(np.flatnonzero(clip.any(axis=(0, 2, 3)))[-1])
-
-
 def collect(options: Options) -> Collection:
     """Find the clips of the folder."""
-    found = collect_split(options, "data", up_to_the_last)
+    found = collect_split(options, "data", Rows)
     check_origin(found.read.paths, (PUBLISHED, FRAME50), "agcn")
     return found
 
 
-def collect_split(
-    options: Options, array: str, count: Callable[[np.ndarray, str, int], int]
-) -> Collection:
+def collect_split(options: Options, array: str, reader: type[Rows]) -> Collection:
     """Find the clips of a folder that has `{part}_{array}.npy` and `{part}_label.pkl`.
 
     Args:
         options: the folder, and which split it is.
         array: what the arrays are called.
-        count: says how many frames of a clip were recorded.
+        reader: reads the clips.
     """
     dataset, protocol, raw = DATASETS[options.dataset], options.protocol, options.raw
     split_folder("", dataset, protocol)  # refuses a protocol that it does not have
@@ -112,7 +112,7 @@ def collect_split(
     return Collection(
         replace(dataset, folders={protocol: dataset.folders[protocol]}),
         recordings,
-        Rows(paths, count),
+        reader(paths),
         item="clip",
         settings=f"{array} {states}",
     )

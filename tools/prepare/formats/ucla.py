@@ -6,7 +6,6 @@ and `skeletons`, F frames of the first Kinect's 20 joints in metres.
 Axes: F frames, C=3 coordinates (metres), V=25 joints, M=2 bodies, the second one always empty.
 """
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from tools.prepare.pipeline.recordings import (
     Collection,
     Recording,
     files_under,
-    remarks_on,
     two_bodies,
 )
 
@@ -48,9 +46,8 @@ def prepare(options: Options) -> None:
 
 
 def collect(raw: Path) -> Collection:
-    """Find the recordings in a folder; each is read once, for its class and its content."""
+    """Find the recordings in a folder; each is read once for its class."""
     recordings, bad = [], {}
-    contents: dict[str, dict[bytes, int]] = {"train": {}, "val": {}}
     rule = UCLA.rules["cross_view"]
     for name, path in files_under(raw, ".json").items():
         match = _NAME.fullmatch(path.stem)
@@ -58,21 +55,15 @@ def collect(raw: Path) -> Collection:
             bad[path] = "its name is not a{action}_s{subject}_e{take}_v{1 to 3}.json"
             continue
         try:
-            label, skeleton = parse(path)
+            label, _ = parse(path)
         except (ValueError, OSError) as error:
             bad[path] = str(error)
             continue
         part = rule.part(int(match[4]))
         recordings.append(Recording(name, path, label - 1, {"cross_view": part}))
-        content = hashlib.sha256(skeleton.tobytes()).digest()
-        contents[part][content] = contents[part].get(content, 0) + 1
     if not recordings and not bad:
         raise ValueError(f"--raw {raw}: no NW-UCLA skeleton in it")
-    twice = sum(count for one, count in contents["val"].items() if one in contents["train"])
-    remarks = remarks_on(
-        (twice, "test clip", "also in the training part, number for number; the split is kept")
-    )
-    return Collection(UCLA, recordings, read, bad, remarks)
+    return Collection(UCLA, recordings, read, bad)
 
 
 def read(recording: Recording) -> np.ndarray:

@@ -1,33 +1,41 @@
 """Recordings of any format to the published arrays, whatever their number.
 
 Each recording is read once, whatever the number of protocols, and memory holds one clip a process
-beside the list of recordings. An interrupted build goes on where it stopped; until all is done
-every file ends in ".partial", and then all get their names at once.
+beside the list of recordings. An interrupted build goes on where it stopped.
 """
 
 import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 
 from tqdm import tqdm
 
-from dataset.arrays import PARTIAL, SplitWriter
+from dataset.arrays import SplitWriter
 from options.prepare import BuildOptions
 from tools.prepare.pipeline.journal import Journal
+from tools.prepare.pipeline.publication import (
+    Origin,
+    publish_whole,
+    refuse_others,
+    unfinished,
+)
 from tools.prepare.pipeline.recordings import Collection, counted, remarks_on, state
 from tools.prepare.pipeline.report import summarise
 from tools.prepare.pipeline.splits import Splits
 from tools.prepare.pipeline.work import Work
 from tools.prepare.pipeline.workers import in_processes
 
-_VERSION = 1
+_VERSION = 2
 """Part of the journal's key: raise it when the same recordings would give other arrays."""
+_NAMED = 20
+"""Bad files that are named on the screen; `prepared.json` has all that were skipped."""
 
 
 def build(collection: Collection, options: BuildOptions) -> None:
@@ -44,30 +52,43 @@ def build(collection: Collection, options: BuildOptions) -> None:
     recordings = sorted(collection.recordings, key=attrgetter("name"))
     collection = replace(collection, recordings=recordings)
     splits = Splits(collection.dataset, recordings, options.out)
+    origin = Origin(collection.format, collection.dataset, options, len(recordings), item)
+    refuse_others(origin, splits.writers)
     _check_room(splits.writers, options.out)
-    with _unfinished(collection, splits.writers, options) as journal:
-        found = _prepare(collection, splits, options, journal)
+    with unfinished(origin, _key(collection, options), splits.writers) as journal:
+        _begin(journal)
+        found, notes = _prepare(collection, splits, options, journal)
         bad = collection.bad | found
         if bad and not options.skip_bad:
             raise _refusal(bad, item)
         if len(journal.frames) < len(recordings):
             journal.forget()  # rows are about to move
-        frames = list(journal.frames.values())
-        splits.publish(journal.frames)
-        journal.discard()
+        splits.describe(journal.frames)
+        remarks = collection.remarks + _remarks(collection, notes, len(bad))
+        skipped = {str(path): bad[path] for path in sorted(bad)}
+        said = {"remarks": remarks, "skipped": skipped}
+        remarks = remarks + publish_whole(origin, journal, splits.writers, said)
     _name_bad(bad, item)
-    empty = len(recordings) - len(journal.frames) - len(found.keys() - collection.bad.keys())
-    remarks = remarks_on(
-        (empty, "clip", "left out: nothing was recorded"), (len(bad), f"bad {item}", "skipped")
-    )
-    remarks = [*collection.remarks, *collection.remarks_on_frames(frames), *remarks]
     summarise(collection.dataset, splits.counts(), remarks, options)
 
 
+def _remarks(collection: Collection, notes: Mapping[str, int], bad: int) -> list[str]:
+    """Count what is lost, a line for each kind: how often a note was made, how many were bad."""
+    texts = collection.notes | {"": "left out: nothing was recorded"}
+    counts = [(notes[note], "clip", text) for note, text in texts.items()]
+    return remarks_on(*counts, (bad, f"bad {collection.item}", "skipped"))
+
+
 def _name_bad(bad: Mapping[Path, str], item: str) -> None:
-    """Print each bad file or clip and what is wrong with it on stderr, sorted by name."""
-    for path in sorted(bad, key=attrgetter("name")):
+    """Print the first bad files or clips and what is wrong with each on stderr, sorted by name."""
+    paths = sorted(bad, key=attrgetter("name"))
+    for path in paths[:_NAMED]:
         print(f"bad {item} {path}: {bad[path]}", file=sys.stderr)
+    if len(paths) > _NAMED:
+        kinds = Counter(bad[path] for path in paths[_NAMED:])
+        text, times = kinds.most_common(1)[0]
+        more = counted(len(paths) - _NAMED, f"more bad {item}")
+        print(f"{more}, most often ({times:,}): {text}", file=sys.stderr)
 
 
 def _refusal(bad: Mapping[Path, str], item: str) -> ValueError:
@@ -89,32 +110,6 @@ def _check_room(writers: Sequence[SplitWriter], out: Path) -> None:
             f"--out {out}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free; "
             "free some or name another folder"
         )
-
-
-@contextmanager
-def _unfinished(
-    collection: Collection, writers: Sequence[SplitWriter], options: BuildOptions
-) -> Iterator[Journal]:
-    """Begin or go on; keep all files for a restart when interrupted, none after a fault."""
-    new = not options.out.exists()
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / f"{collection.dataset.name}.journal{PARTIAL}"
-    with closing(Journal(path, _key(collection, options), writers)) as journal:
-        try:
-            _begin(journal)
-            yield journal
-        except KeyboardInterrupt:
-            journal.save()
-            done = f"{len(journal.frames):,} of {counted(len(collection.recordings), 'clip')} done"
-            raise KeyboardInterrupt(f"{done}; the same command goes on from there") from None
-        except OSError as error:
-            with suppress(OSError):
-                journal.save()
-            raise OSError(f"{error}; the same command goes on from there") from None
-        except ValueError:
-            journal.discard()
-            _remove_empty_folders(writers, options.out, new)
-            raise
 
 
 def _key(collection: Collection, options: BuildOptions) -> str:
@@ -139,14 +134,18 @@ def _begin(journal: Journal) -> None:
 
 def _prepare(
     collection: Collection, splits: Splits, options: BuildOptions, journal: Journal
-) -> dict[Path, str]:
-    """Prepare the recordings that are not done yet; return the bad files and their faults."""
+) -> tuple[dict[Path, str], Counter[str]]:
+    """Prepare the recordings that are not done yet.
+
+    Returns:
+        The bad files and their faults, and how often each note was made; "" of an empty clip.
+    """
     tasks = splits.tasks(journal.frames)
     work = Work(
         collection.read, collection.normalise, not options.no_rotate_z, writers=splits.writers
     )
     workers = 1 if collection.in_one_process else max(1, min(options.workers, len(tasks)))
-    bad = {}
+    bad, notes = {}, Counter[str]()
     with (
         _progress(collection, len(journal.frames)) as bar,
         closing(in_processes(work, tasks, workers)) as outcomes,
@@ -155,10 +154,12 @@ def _prepare(
             if outcome.fault:
                 bad[collection.recordings[outcome.index].path] = outcome.fault
             elif outcome.num_frames:
-                journal.add(outcome.index, outcome.num_frames)
+                journal.add(outcome.index, outcome.num_frames, outcome.note)
+            else:
+                notes[outcome.note] += 1
             bar.update()
     journal.save()
-    return bad
+    return bad, notes + Counter(journal.notes.values())
 
 
 def _progress(collection: Collection, done: int) -> tqdm:
@@ -170,12 +171,3 @@ def _progress(collection: Collection, done: int) -> tqdm:
         unit="clip",
         mininterval=0.1 if sys.stderr.isatty() else 30.0,
     )
-
-
-def _remove_empty_folders(writers: Sequence[SplitWriter], out: Path, new: bool) -> None:
-    """Remove the folders that a build without result has made."""
-    ours = {folder for writer in writers for folder in writer.files.data.parents}
-    for folder in sorted(ours, reverse=True):
-        if out in folder.parents or (new and folder == out):
-            with suppress(OSError):  # it is not empty, or was never made
-                folder.rmdir()

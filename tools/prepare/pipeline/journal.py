@@ -1,13 +1,16 @@
 """An unfinished preparation on disk: which of its clips are safe, so that a restart goes on there.
 
 The journal is a text file: a first line that stands for the recordings and the options, then a line
-`INDEX FRAMES` for each clip. A clip enters it only after its coordinates have reached the disk.
+`INDEX FRAMES` or `INDEX FRAMES NOTE` for each clip. A clip enters it only after its coordinates
+have reached the disk.
 """
 
 import fcntl
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 from dataset.arrays import SplitWriter
@@ -20,6 +23,7 @@ class Journal:
 
     Attributes:
         frames: recorded frames of each finished clip, by its index.
+        notes: of the clips among them that are to be counted, by index.
     """
 
     def __init__(self, path: Path, key: str, writers: Sequence[SplitWriter]) -> None:
@@ -35,13 +39,9 @@ class Journal:
         """
         self.path, self._key, self._writers = path, key, writers
         self.frames, self._unsaved = dict[int, int](), dict[int, int]()
+        self.notes = dict[int, str]()
         self._saved_at = time.monotonic()
-        self._file = path.open("a+b", buffering=0)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.close()
-            raise ValueError(f"{path}: another preparation is writing here; wait for it") from None
+        self._file = _hold(path)
 
     def is_empty(self) -> bool:
         """Whether nothing was ever started here."""
@@ -55,19 +55,27 @@ class Journal:
         if first != self._key or not all(writer.is_started() for writer in self._writers):
             return False
         self._file.truncate(len(whole) + 1)
-        self.frames = {int(index): int(count) for index, count in map(str.split, lines)}
+        for line in lines:
+            index, count, *note = line.split()
+            self.frames[int(index)] = int(count)
+            if note:
+                self.notes[int(index)] = note[0]
         return True
 
     def begin(self) -> None:
         """Start anew, with files in which nothing is written yet."""
         self.forget()
         for writer in self._writers:
+            writer.discard()
+        for writer in self._writers:
             writer.create()
         self._append(f"{self._key}\n")
 
-    def add(self, index: int, frames: int) -> None:
+    def add(self, index: int, frames: int, note: str = "") -> None:
         """Note a finished clip, and every few seconds save what is noted."""
         self._unsaved[index] = frames
+        if note:
+            self.notes[index] = note
         if time.monotonic() - self._saved_at > SECONDS_BETWEEN_SAVES:
             self.save()
 
@@ -77,7 +85,11 @@ class Journal:
             return
         for writer in self._writers:
             writer.sync()
-        self._append("".join(f"{index} {count}\n" for index, count in self._unsaved.items()))
+        lines = (
+            f"{index} {count} {self.notes.get(index, '')}".rstrip() + "\n"
+            for index, count in self._unsaved.items()
+        )
+        self._append("".join(lines))
         self.frames |= self._unsaved
         self._unsaved = {}
         self._saved_at = time.monotonic()
@@ -100,3 +112,18 @@ class Journal:
     def _append(self, text: str) -> None:
         self._file.write(text.encode("ascii"))  # in one call: an interrupt cannot cut it short
         os.fsync(self._file.fileno())
+
+
+def _hold(path: Path) -> FileIO:
+    """Open the journal's file as the only process that has it open."""
+    while True:
+        file = path.open("a+b", buffering=0)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise ValueError(f"{path}: another preparation is writing here; wait for it") from None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                return file
+        file.close()  # the one before removed it in between

@@ -8,10 +8,11 @@ Axes: F frames, C=3 coordinates (metres), V=25 joints, M=1 or 2 bodies.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +25,17 @@ ROW_NUMBERS = NUM_BODIES * NUM_JOINTS * NUM_COORDINATES
 
 
 class EmptyClipError(ValueError):
-    """Raised by `read` for a clip in which nothing was recorded: left out and counted, not bad."""
+    """Raised by `read` for a clip in which nothing was recorded: left out and counted, not bad.
+
+    Its argument may be a key of the collection's notes.
+    """
+
+
+class Noted(NamedTuple):
+    """What `read` returns of a clip that is to be counted, with a key of the collection's notes."""
+
+    coordinates: np.ndarray
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +71,24 @@ class Collection:
         settings: stands for the source and the options where names, files and labels do not.
         in_one_process: whether `read` holds data that no other process should be given.
         normalise: brings what `read` returns to 300 frames, told whether to turn spines upright.
-        remarks_on_frames: what is to be said of the numbers of frames of all clips, a line each.
+        notes: what became of clips that `read` notes, by the word it notes them with.
     """
 
     dataset: DataSet
     recordings: list[Recording]
-    read: Callable[[Recording], np.ndarray]
+    read: Callable[[Recording], np.ndarray | Noted]
     bad: dict[Path, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     item: str = "file"
     settings: str = ""
     in_one_process: bool = False
     normalise: Callable[[np.ndarray, bool], np.ndarray] = normalise
-    remarks_on_frames: Callable[[Iterable[int]], list[str]] = lambda _: []
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def format(self) -> str:
+        """The format that the recordings are read from: whose module `read` is of."""
+        return self.read.__module__.rpartition(".")[2].replace("_", "-")
 
 
 def files_under(raw: Path, *suffixes: str, by_path: bool = False) -> dict[str, Path]:

@@ -3,7 +3,7 @@
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
-from dataset.arrays import SplitWriter, publish
+from dataset.arrays import SplitWriter
 from dataset.protocols import PARTS, DataSet
 from tools.prepare.pipeline.recordings import Recording
 from tools.prepare.pipeline.work import Task
@@ -46,8 +46,8 @@ class Splits:
         every = map(Task, range(len(rows)), self._recordings, rows)
         return [task for task in every if task.index not in done]
 
-    def publish(self, frames: Mapping[int, int]) -> None:
-        """Leave out the rows that were never filled, and give all files their final names.
+    def describe(self, frames: Mapping[int, int]) -> None:
+        """Leave out the rows that were never filled, and write what belongs to the others.
 
         Args:
             frames: recorded frames of the recordings that were prepared, by index.
@@ -65,7 +65,6 @@ class Splits:
                 labels=[self._recordings[index].label for index in filled],
                 num_frames=[frames[index] for index in filled],
             )
-        publish(self.writers)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return how many clips each part of each protocol has."""

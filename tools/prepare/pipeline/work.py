@@ -11,7 +11,7 @@ import numpy as np
 
 from dataset.arrays import SplitWriter
 from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
-from tools.prepare.pipeline.recordings import EmptyClipError, Recording
+from tools.prepare.pipeline.recordings import EmptyClipError, Noted, Recording
 
 
 class Task(NamedTuple):
@@ -23,11 +23,15 @@ class Task(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a task: recorded frames, or what is wrong with the file, or nothing."""
+    """What became of a task: recorded frames, or what is wrong with the file, or nothing.
+
+    `note` is a key of the collection's notes, or "".
+    """
 
     index: int
     num_frames: int = 0
     fault: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Work:
         writers: what writes the rows.
     """
 
-    read: Callable[[Recording], np.ndarray]
+    read: Callable[[Recording], np.ndarray | Noted]
     normalise: Callable[[np.ndarray, bool], np.ndarray]
     rotate_z: bool
     writers: list[SplitWriter]
@@ -53,16 +57,17 @@ class Work:
             OSError: when it cannot be written; that it cannot be read is an outcome.
         """
         try:
-            parsed = self.read(task.recording)
+            found = self.read(task.recording)
+            parsed, note = found if isinstance(found, Noted) else (found, "")
             check(parsed)
-        except EmptyClipError:
-            return Outcome(task.index)
+        except EmptyClipError as error:
+            return Outcome(task.index, note=str(error))
         except (ValueError, OSError) as error:
             return Outcome(task.index, fault=" ".join(str(error).split()))
         clip = self.normalise(parsed, self.rotate_z)
         for number, row in task.rows:
             self.writers[number].write(row, clip)
-        return Outcome(task.index, parsed.shape[1])
+        return Outcome(task.index, parsed.shape[1], note=note)
 
 
 def check(parsed: np.ndarray) -> None:

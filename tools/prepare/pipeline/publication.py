@@ -1,0 +1,185 @@
+"""From finished clips to published arrays, the same for every format: one lock, journal and swap.
+
+Until all is done everything lies in folders that end in ".partial". Then each protocol's folder is
+put in place at once, with `prepared.json` in it, which says where the arrays come from.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset.arrays import PARTIAL, SplitWriter, load_split, publish
+from dataset.prepared import PREPARED, describe, generation, read_prepared, twins
+from dataset.protocols import DataSet
+from options.parser import as_plain
+from options.prepare import RawOptions
+from tools.files import file_sha256
+from tools.prepare.pipeline.journal import Journal
+from tools.prepare.pipeline.recordings import counted
+
+VERSION = "0.1.0"
+"""Of this project, as pyproject.toml has it."""
+_NOT_OF_ARRAYS = ("raw", "out", "workers", "overwrite")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where clips come from.
+
+    Attributes:
+        format: whose module of `tools.prepare.formats` has read them.
+        dataset: what they make up.
+        options: of the command.
+        count: files or clips that were found.
+        item: what one of them is called.
+    """
+
+    format: str
+    dataset: DataSet
+    options: RawOptions
+    count: int
+    item: str
+
+    def as_plain(self) -> dict[str, Any]:
+        """What `prepared.json` says of it."""
+        options = as_plain(self.options)
+        return {
+            "format": self.format,
+            "dataset": self.dataset.name,
+            "source": {"raw": self.raw, "count": self.count, "item": self.item},
+            "options": {
+                name: value for name, value in options.items() if name not in _NOT_OF_ARRAYS
+            },
+            "losses": list(self.options.loses),
+            "version": VERSION,
+        }
+
+    @property
+    def raw(self) -> str:
+        """The path of what was read."""
+        return str(self.options.raw.resolve())
+
+
+def refuse_others(origin: Origin, writers: Sequence[SplitWriter]) -> None:
+    """Refuse to replace arrays that were made of something else, unless --overwrite allows it.
+
+    Raises:
+        ValueError: names them and what they were made of.
+    """
+    if origin.options.overwrite:
+        return
+    for writer in writers:
+        if not writer.files.data.is_file():
+            continue
+        found = read_prepared(writer.folder)
+        said = describe(found)
+        if found is not None:
+            if (found["format"], found["source"]["raw"]) == (origin.format, origin.raw):
+                continue
+            said = f"{said}, read from {found['source']['raw']}"
+        raise ValueError(
+            f"{writer.folder} holds other arrays ({said}); replace them with --overwrite, or "
+            "choose another --out"
+        )
+
+
+@contextmanager
+def unfinished(
+    origin: Origin, key: str, writers: Sequence[SplitWriter], resumable: bool = True
+) -> Iterator[Journal]:
+    """Hold the data set's journal; keep all for a restart when interrupted, nothing after a fault.
+
+    Args:
+        origin: of the clips.
+        key: stands for the clips and the options.
+        writers: of all parts.
+        resumable: whether the same call can go on where this one was stopped.
+    """
+    out = origin.options.out
+    new = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{origin.dataset.name}.journal{PARTIAL}"
+    with closing(Journal(path, key, writers)) as journal:
+        try:
+            yield journal
+        except BaseException as error:
+            stopped = isinstance(error, KeyboardInterrupt | OSError)
+            if not (stopped and resumable):
+                journal.discard()
+                _remove_empty_folders(writers, out, new)
+                raise
+            with suppress(OSError):
+                journal.save()
+            again = "the same command goes on from there"
+            if isinstance(error, OSError):
+                raise OSError(f"{error}; {again}") from None
+            clips = counted(origin.count, "clip")
+            raise KeyboardInterrupt(f"{len(journal.frames):,} of {clips} done; {again}") from None
+
+
+def publish_whole(
+    origin: Origin, journal: Journal, writers: Sequence[SplitWriter], remarks: Mapping[str, Any]
+) -> list[str]:
+    """Put described parts in place, each protocol's folder at once, and forget the journal.
+
+    Args:
+        origin: of the clips.
+        journal: that is held.
+        writers: of all parts.
+        remarks: what else `prepared.json` is to say.
+
+    Returns:
+        A remark for each protocol that has test clips in its training part.
+    """
+    said = []
+    for writer in writers:
+        writer.sync()
+    for folder in dict.fromkeys(writer.folder for writer in writers):
+        parts = {writer.part: writer for writer in writers if writer.folder == folder}
+        prepared = origin.as_plain() | remarks | _examine(parts)
+        _write(next(iter(parts.values())).unfinished / PREPARED, prepared)
+        if prepared["twins"]:
+            clips = f"{prepared['twins']:,} of {counted(parts['val'].clips, 'test clip')}"
+            said.append(f"{folder.name}: {clips} also in the training part, frame for frame")
+    journal.forget()  # from here on what lies there may be the old arrays
+    publish(writers)
+    journal.discard()
+    return said
+
+
+def _examine(parts: Mapping[str, SplitWriter]) -> dict[str, Any]:
+    """Read finished parts once more, as whoever loads them does, and say what they hold."""
+    folder = parts["train"].unfinished
+    train, test = load_split(folder, origin="any")
+    named = {path.name for writer in parts.values() for path in writer.paths}
+    sha256 = {name: file_sha256(folder / name) for name in sorted(named)}
+    return {
+        "counts": {part: writer.clips for part, writer in parts.items()},
+        "origin": train.origin,
+        "twins": twins(train, test),
+        "sha256": sha256,
+        "generation": generation(sha256),
+    }
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `prepared.json` into an unfinished folder."""
+    path.unlink(missing_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2, ensure_ascii=True, default=os.fspath)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _remove_empty_folders(writers: Sequence[SplitWriter], out: Path, new: bool) -> None:
+    """Remove the folders that a preparation without result has made."""
+    ours = {folder for writer in writers for folder in writer.files.data.parents}
+    for folder in sorted(ours, reverse=True):
+        if out in folder.parents or (new and folder == out):
+            with suppress(OSError):  # it is not empty, or was never made
+                folder.rmdir()
