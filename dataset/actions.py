@@ -2,12 +2,9 @@
 
 Source: the lists that the data sets' authors publish: Liu et al. 2019 (arXiv:1905.04757) for
 NTU RGB+D 120, whose first 60 are NTU RGB+D's; Liu et al. 2017 (arXiv:1703.07475) for PKU-MMD; Chen,
-Jafari and Kehtarnavaz, ICIP 2015, for UTD-MHAD.
+Jafari and Kehtarnavaz, ICIP 2015, for UTD-MHAD; Wang et al. 2014 (arXiv:1405.2941) for NW-UCLA.
 """
 
-from pathlib import Path
-
-from dataset.custom import DESCRIPTION, read_description
 from dataset.protocols import DataSet
 
 _NTU = """
@@ -53,6 +50,11 @@ swing; arm curl; tennis serve; push; knock; catch; pick up and throw; jog; walk;
 to sit; lunge; squat
 """
 
+_UCLA = """
+pick up with one hand; pick up with two hands; drop trash; walk around; sit down; stand up; donning;
+doffing; throw; carry
+"""
+
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(" ".join(name.split()) for name in text.split(";"))
@@ -63,20 +65,11 @@ ACTIONS = {
     **dict.fromkeys(("ntu120", "ntu120_frame50"), _names(_NTU)),
     **dict.fromkeys(("pku_part1", "pku_part2", "pku_mmd_part1", "pku_mmd_part2"), _names(_PKU)),
     "utd_mhad": _names(_UTD),
+    "ucla": _names(_UCLA),
 }
 """Names of the classes from 0 on, by the name of the data set."""
 
 
-def class_names(known: DataSet, data_path: Path) -> tuple[str, ...]:
-    """Names of the classes of a data set from 0 on; of one's own as its description says.
-
-    Args:
-        known: the data set.
-        data_path: the folder that holds all prepared data sets.
-    """
-    described = data_path / known.name / DESCRIPTION
-    if known.name in ACTIONS:
-        return ACTIONS[known.name]
-    if described.is_file():
-        return tuple(read_description(described)["classes"])
-    return tuple(f"class {number}" for number in range(1, known.classes + 1))
+def class_names(known: DataSet) -> tuple[str, ...]:
+    """Names of the classes of a data set from 0 on; of one's own as its description says."""
+    return known.class_names or ACTIONS[known.name]

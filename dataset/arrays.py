@@ -106,11 +106,11 @@ def load_arrays(
     files = SplitFiles.of(folder, part)
     fixed = Path(folder) / f"{part}{_FIXED}"
     if files.data.is_file() or not fixed.is_file():
-        data = _coordinates(files.data)
-        num_frames = _frame_counts(files.num_frames, data)
+        data = load_coordinates(files.data)
+        num_frames = load_frame_counts(files.num_frames, data)
     else:
         files = SplitFiles(fixed, files.num_frames, files.labels)
-        data = _coordinates(fixed)
+        data = load_coordinates(fixed)
         num_frames = np.full(len(data), data.shape[2], dtype=np.int64)
     files = replace(files, labels=labels or files.labels)
     names, classes = _names_and_labels(files, part)
@@ -227,7 +227,7 @@ def _label_fault(content: object) -> str:
     return ""
 
 
-def _coordinates(path: Path) -> np.ndarray:
+def load_coordinates(path: Path) -> np.ndarray:
     """Map the coordinates of one part and check that they are skeletons."""
     data = _map(path)
     T = data.shape[2] if data.ndim == 5 else MAX_FRAMES
@@ -239,13 +239,21 @@ def _coordinates(path: Path) -> np.ndarray:
     return data
 
 
-def _frame_counts(path: Path, data: np.ndarray) -> np.ndarray:
-    """Read the recorded frames of each clip and check them against the coordinates."""
+def load_frame_counts(path: Path, data: np.ndarray) -> np.ndarray:
+    """Read the recorded frames of each clip and check them against the coordinates.
+
+    Counts beyond 300, as CMD keeps them of PKU-MMD's longer clips, become 300 with a warning.
+    """
     counts = _map(path)
     if counts.shape != data.shape[:1] or counts.dtype.kind not in "iu":
         fault = f"{counts.dtype} {counts.shape}, not one integer for each of {len(data)} clips"
         raise ValueError(f"{path} holds {fault}; {AGAIN}")
     counts = np.array(counts, dtype=np.int64)
+    long = int((counts > MAX_FRAMES).sum()) if data.shape[2] == MAX_FRAMES else 0
+    if long:
+        most = f"{long} clips count more than {MAX_FRAMES} frames, up to {counts.max()}"
+        warn_once(f"{path}: {most}; {MAX_FRAMES} are there and are taken")
+        counts = counts.clip(max=MAX_FRAMES)
     wrong = np.flatnonzero((counts < 1) | (counts > data.shape[2]))
     if len(wrong):
         fault = f"clip {wrong[0]} counts {counts[wrong[0]]} frames, not 1 to {data.shape[2]}"

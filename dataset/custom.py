@@ -8,7 +8,8 @@
     }
 
 A protocol goes by one group of the pattern and lists its values in the training part. `title`,
-`source`, `licence` and `joints` may be added. Options read this, so it needs no torch and no numpy.
+`source`, `licence`, `joints` and `unit` may be added. Options read this, so it needs no torch and
+no numpy.
 """
 
 import json
@@ -17,13 +18,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dataset.joint_maps import JOINT_MAPS, several
 from dataset.protocols import DATASETS, DataSet
 from dataset.skeleton import NUM_JOINTS
 
 DESCRIPTION = "dataset.json"
 """What the description is called."""
 _KEYS = ("name", "classes", "pattern", "protocols")
-_MORE_KEYS = ("title", "source", "licence", "joints")
+_MORE_KEYS = ("title", "source", "licence", "joints", "unit")
+UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
+"""Metres of each unit of length that a description can name."""
 _TAKEN = {name.lower() for name in DATASETS} | {
     folder.split("/")[0].lower() for one in DATASETS.values() for folder in one.folders.values()
 }
@@ -68,6 +72,7 @@ def custom(described: Mapping[str, Any]) -> DataSet:
         classes=len(described["classes"]),
         folders={protocol: f"{name}/{protocol}" for protocol in described["protocols"]},
         source=described.get("source", "one's own recordings"),
+        class_names=tuple(described["classes"]),
         licence=described.get("licence", DataSet.licence),
     )
 
@@ -78,7 +83,7 @@ def read_description(path: Path) -> dict[str, Any]:
     Returns:
         name; classes, a list of names; pattern, a regular expression; protocols, for each a dict of
         `by`, a group of the pattern, and `train`, its values in the training part; and perhaps
-        title, source, licence and joints.
+        title, source, licence, joints and unit.
 
     Raises:
         FileNotFoundError: when it is not there.
@@ -120,9 +125,32 @@ def _faults(described: Any) -> Iterator[str]:
     for key in ("title", "source", "licence"):
         if not isinstance(described.get(key, ""), str):
             yield f"{key} is not text"
-    joints = described.get("joints", list(range(NUM_JOINTS)))
-    if not _is_list(joints, int) or len(joints) != NUM_JOINTS or min(joints) < 0:
-        yield f"joints is not a list of {NUM_JOINTS} whole numbers from 0 on"
+    if not is_unit(described.get("unit", "m")):
+        yield f"unit is not {', '.join(UNITS)} or a number of metres above 0"
+    yield from _joint_faults(described.get("joints", "kinect25"))
+
+
+def _joint_faults(joints: Any) -> Iterator[str]:
+    """Yield what is wrong with the map of joints, as `_faults` does."""
+    if isinstance(joints, str):
+        if joints not in JOINT_MAPS:
+            yield f"joints {joints} is no known map; known are {', '.join(JOINT_MAPS)}"
+        return
+    entries = [several(one) for one in joints] if isinstance(joints, list) else []
+    kinds = {type(one) for entry in entries for one in entry}
+    low = any(one < 0 for entry in entries for one in entry) if kinds == {int} else False
+    if len(entries) != NUM_JOINTS or kinds not in ({int}, {str}) or low or not all(entries):
+        yield (
+            f"joints is not a list of {NUM_JOINTS} whole numbers from 0 on, or of names of joints, "
+            f"or of lists of them, nor one of {', '.join(JOINT_MAPS)}"
+        )
+
+
+def is_unit(unit: Any) -> bool:
+    """Whether it is a unit of length: one of UNITS, or a number of metres."""
+    if type(unit) in (int, float):
+        return 0 < unit < float("inf")
+    return isinstance(unit, str) and unit in UNITS
 
 
 def _split_faults(pattern: Any, protocols: Any) -> Iterator[str]:

@@ -64,6 +64,7 @@ class DataSet:
         licence: on what terms it is to be had.
         frames: frames of every clip where all were resized to one number; None where clips hold
             the frames that were recorded.
+        class_names: of one's own, what each class is called; `dataset.actions` knows the others'.
     """
 
     name: str
@@ -75,6 +76,7 @@ class DataSet:
     setups: range = range(0)
     licence: str = "unknown; ask whoever gave it to you"
     frames: int | None = None
+    class_names: tuple[str, ...] = ()
 
 
 NTU60 = DataSet(
@@ -139,6 +141,15 @@ UTD_MHAD = DataSet(
     },
     licence="public download, to be cited",
 )
+UCLA = DataSet(
+    name="ucla",
+    title="NW-UCLA",
+    classes=10,
+    folders={"cross_view": "NW-UCLA/xview"},
+    source="Wang et al. 2014 (arXiv:1405.2941)",
+    rules={"cross_view": SplitRule("camera", frozenset((1, 2)), {"train": 1020, "val": 464})},
+    licence="public download, to be cited",
+)
 
 
 def _frame50(whole: DataSet, name: str, folder: str, *protocols: str) -> DataSet:
@@ -163,7 +174,7 @@ DATASETS = {
     one.name: one
     for one in (
         *(NTU60, NTU120, PKU_PART1, PKU_PART2, PKU_MMD_PART1, PKU_MMD_PART2, UTD_MHAD),
-        *(NTU60_FRAME50, NTU120_FRAME50),
+        *(NTU60_FRAME50, NTU120_FRAME50, UCLA),
     )
 }
 """The published data sets, by name; `load_datasets` adds one's own."""

@@ -341,6 +341,12 @@ class _Help(argparse.HelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=34, width=100)
 
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Fill each paragraph but those that have lines of their own."""
+        filled = super()._fill_text
+        parts = text.split("\n\n")
+        return "\n\n".join(part if "\n" in part else filled(part, width, indent) for part in parts)
+
     def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
         """One word that must be given, or several, in argparse's own form."""
         shown = super()._format_args(action, default_metavar)

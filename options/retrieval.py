@@ -50,8 +50,9 @@ class SearchOptions:
     query_file: Path | None = option(
         None,
         read=file_path,
-        metavar="CLIP.skeleton",
-        help="look up one raw NTU RGB+D recording and list the nearest clips",
+        metavar="CLIP",
+        help="look up one raw recording and list the nearest clips: NTU's .skeleton, or .npy as "
+        "tools.prepare custom takes it",
         shown="none",
     )
     save_features: Path | None = option(

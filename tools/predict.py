@@ -60,7 +60,7 @@ def _recordings(options: PredictOptions) -> list:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file")
         try:
-            found.append(read_bodies(path, joints))
+            found.append(read_bodies(path, {"joints": joints}))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
     return found
@@ -147,7 +147,7 @@ def _nearest(
     from tools.evaluation.recording import nearest, refuse_resized
 
     data = DataOptions(identity["data set"], identity["protocol"], data_path=options.data_path)
-    refuse_resized(data.folder, f"--data-path {options.data_path}")
+    refuse_resized(data, f"--data-path {options.data_path}")
     train = PackedSplit.from_arrays(load_arrays(data.folder, "train"), features.device)
     gallery = extract(encoder.method, train, encoder.stream)
     rows, distances = nearest(gallery, train.labels, features, min(options.nearest, len(train)))

@@ -211,7 +211,7 @@ def test_a_folder_that_is_a_link_stays_one(folder, tmp_path):
 
 
 @pytest.mark.parametrize("reader", ["load_arrays", "load_split"])
-@pytest.mark.parametrize("between", ["_coordinates", "_frame_counts", "_names_and_labels"])
+@pytest.mark.parametrize("between", ["load_coordinates", "load_frame_counts", "_names_and_labels"])
 def test_what_is_published_while_one_reads_is_seen_whole(folder, monkeypatch, reader, between):
     save_arrays(folder, "val", clips(), NUM_FRAMES, LABELS, NAMES)
     step, published = getattr(arrays_module, between), []
@@ -326,6 +326,15 @@ def test_arrays_that_do_not_fit_are_refused(folder, name, array, blamed, fault):
     with pytest.raises(ValueError, match=f"train_{blamed}.npy") as error:
         load_arrays(folder, "train")
     assert fault in str(error.value)
+
+
+def test_counts_beyond_the_clips_300_frames_are_clamped_with_a_warning(folder, capsys):
+    counts = np.load(folder / "train_num_frame.npy")
+    np.save(folder / "train_num_frame.npy", np.concatenate([counts[:3], [301, 999]]))
+    found = load_arrays(folder, "train")
+    assert found.num_frames.tolist() == [*counts[:3], 300, 300]
+    said = "2 clips count more than 300 frames, up to 999; 300 are there and are taken"
+    assert f"train_num_frame.npy: {said}" in capsys.readouterr().err
 
 
 def test_names_that_do_not_match_the_clips_are_refused(folder):

@@ -31,6 +31,7 @@ def test_folders_are_the_published_ones():
         "data/PKU-MMD-v2-AGCN/xsub",
         "data/PKU-MMD-v2-AGCN/xview",
         "data/UTD-MHAD/xsub",
+        "data/NW-UCLA/xview",
     }
 
 
@@ -38,7 +39,7 @@ def test_classes_are_the_published_ones():
     classes = {name: dataset.classes for name, dataset in DATASETS.items()}
     pku = dict.fromkeys(("pku_part1", "pku_part2", "pku_mmd_part1", "pku_mmd_part2"), 51)
     resized = {"ntu60_frame50": 60, "ntu120_frame50": 120}
-    assert classes == {"ntu60": 60, "ntu120": 120, "utd_mhad": 27} | pku | resized
+    assert classes == {"ntu60": 60, "ntu120": 120, "utd_mhad": 27, "ucla": 10} | pku | resized
     assert STREAMS == ("joint", "motion", "bone")
 
 
@@ -61,6 +62,7 @@ def test_rules_train_on_the_published_subjects_cameras_and_setups():
     assert sum(training("ntu120", "cross_subject")[20:]) == 2436
     assert training("ntu120", "cross_setup") == list(range(2, 33, 2))
     assert training("utd_mhad", "cross_subject") == [1, 3, 5, 7]
+    assert training("ucla", "cross_view") == [1, 2]
 
 
 def test_resized_data_sets_are_marked():

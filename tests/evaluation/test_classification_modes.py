@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import action_classification
+from dataset.actions import ACTIONS
 from dataset.arrays import load_arrays
 from tests.support.tiny import save_arrays, write_checkpoint, write_dataset
 from tools.evaluation.finetune import FineTuner
@@ -143,6 +144,15 @@ def test_the_scores_are_those_behind_the_figures(mode, run, path, data):
         assert entry["top1"] == expected
     for file in only["classifiers"].values():
         assert Path(file).is_file()
+
+
+def test_classes_that_have_names_go_by_them(run, path, data):
+    write_dataset(data, "ucla", seed=2)
+    out = run("--pretrained", path, "--finetune-dataset", "ucla")
+    folder = Path(re.search(r"results and test scores written to (.*)", out)[1])
+    (only,) = results(folder)["runs"]
+    names = [(entry["class"], entry["name"]) for entry in only["per_class"]]
+    assert names == list(enumerate(ACTIONS["ucla"]))
 
 
 def test_each_experiment_has_files_of_its_own(run, path):

@@ -15,6 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import action_retrieval
 from dataset.arrays import load_arrays
+from tests.oracles.prepare import read_plain
 from tests.oracles.probe import recomputed
 from tests.support.raw_ntu import random_body, skeleton_text
 from tests.support.tiny import write_checkpoint, write_dataset
@@ -367,3 +368,73 @@ def test_a_recording_that_cannot_be_compared_is_an_error(refuse, prepared, path,
     other = ("--data-path", tmp_path / "short", "--finetune-dataset", "pku_part1")
     said = refuse(*given, *other, "--protocol", "cross_subject")
     assert f"--query-file {clip}: {short} has clips of 50 frames" in said
+
+
+def test_an_array_of_a_recording_is_looked_up_like_the_recording(run, prepared, path, tmp_path):
+    raw, out = prepared
+    clip = raw / "S001C001P003R001A002.skeleton"
+    body = read_plain(clip)[..., 0].transpose(1, 2, 0)  # (F, 25, 3)
+    np.save(tmp_path / "clip.npy", body)
+    given = ("--data-path", out, "--pretrained", path, "--query-file")
+    assert LINE.findall(run(*given, tmp_path / "clip.npy")) == LINE.findall(run(*given, clip))
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory):
+    """One's own recordings of Human3.6M's joints in millimetres, prepared, and their folder."""
+    raw, out = tmp_path_factory.mktemp("own"), tmp_path_factory.mktemp("own_prepared")
+    generator = np.random.default_rng(1)
+    for person in ("anna", "ben"):
+        for name in ("wave", "kick_ball"):
+            np.save(raw / f"{person}-{name}.npy", 1000 * random_body(generator, 20)[:, :17])
+    described = {
+        "name": "our_lab",
+        "classes": ["kick_ball", "wave"],
+        "pattern": "(?P<who>[a-z]+)-(?P<class>[a-z_]+)",
+        "protocols": {"cross_subject": {"by": "who", "train": ["anna"]}},
+        "joints": "h36m17",
+        "unit": "mm",
+    }
+    (raw / "dataset.json").write_text(json.dumps(described))
+    prepare(["custom", "--raw", str(raw), "--out", str(out), "-j", "1"])
+    return raw, out
+
+
+OURS = ("--finetune-dataset", "our_lab", "--protocol", "cross_subject", "--data-path")
+
+
+def test_ones_own_array_is_read_as_its_data_set_describes_and_classes_are_named(run, ours, path):
+    raw, out = ours
+    said = run(*OURS, out, "--pretrained", path, "--query-file", raw / "anna-wave.npy")
+    line = r"^ *1  distance -?0\.000000  action +wave  anna-wave\.npy$"
+    assert re.search(line, said, re.M)
+    assert re.search(r"^ *2  distance [\d.]+  action kick_ball  anna-kick_ball\.npy$", said, re.M)
+    assert re.search(r"^action by vote of the nearest: (wave|kick_ball) by 2$", said, re.M)
+
+
+def test_an_array_of_another_form_is_an_error(refuse, ours, path, tmp_path):
+    _, out = ours
+    clip = tmp_path / "clip.npy"
+    given = (*OURS, out, "--pretrained", path, "--query-file", clip)
+    for array, fault in (
+        (np.ones((5, 25, 3)), "its shape is (5, 25, 3), not (F, 17, 3) or (bodies, F, 17, 3)"),
+        (np.ones((301, 17, 3)), "it has 301 frames, not 1 to 300"),
+        (np.ones((0, 17, 3)), "it has 0 frames, not 1 to 300"),
+        (np.full((5, 17, 3), np.nan), "it has a coordinate that is not finite in frame 0"),
+        (np.zeros((5, 17, 3)), "there is nobody in it"),
+    ):
+        np.save(clip, array)
+        assert refuse(*given).startswith(f"error: --query-file {clip}: {fault}")
+
+
+def test_results_name_the_classes_of_sets_whose_classes_have_names(run, ours, path, tmp_path):
+    _, out = ours
+    run(*OURS, out, "--pretrained", path, "--output-path", tmp_path / "results")
+    classes = results(tmp_path / "results")["per_class"]
+    assert [(each["class"], each["name"]) for each in classes] == [(0, "kick_ball"), (1, "wave")]
+
+
+def test_results_name_the_classes_of_published_sets_too(run, data, path, tmp_path):
+    run("--data-path", data, "--pretrained", path, "--output-path", tmp_path / "results")
+    first, *_ = results(tmp_path / "results")["per_class"]
+    assert (first["class"], first["name"]) == (0, "drink water")

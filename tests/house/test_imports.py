@@ -25,7 +25,8 @@ OPTIONS_READ = {"moco.config", "dataset.skeleton", "dataset.protocols"}
 LIGHT = {
     "dataset/skeleton.py": set(),
     "dataset/protocols.py": {"dataset.custom"},
-    "dataset/custom.py": {"dataset.protocols", "dataset.skeleton"},
+    "dataset/custom.py": {"dataset.joint_maps", "dataset.protocols", "dataset.skeleton"},
+    "dataset/joint_maps.py": {"dataset.skeleton"},
     "moco/config.py": set(),
     "tools/errors.py": set(),
     "tools/files.py": set(),

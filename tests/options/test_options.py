@@ -391,6 +391,7 @@ def test_each_data_set_takes_exactly_its_own_protocols(script, flag, capsys):
         "pku_part1": {"cross_subject"},
         "pku_part2": {"cross_subject"},
         "utd_mhad": {"cross_subject"},
+        "ucla": {"cross_view"},
     }
     every = ("cross_view", "cross_subject", "cross_setup")
     for dataset, protocol in itertools.product(published, every):
@@ -411,7 +412,7 @@ def test_a_protocol_of_another_data_set_is_answered_with_those_that_fit(capsys):
 
 NAMES = (
     "ntu60, ntu120, pku_part1, pku_part2, pku_mmd_part1, pku_mmd_part2, utd_mhad, ntu60_frame50, "
-    "ntu120_frame50"
+    "ntu120_frame50, ucla"
 )
 FAULTS = [
     ("pretraining", "--pre-dataset ntu61", f"--pre-dataset ntu61: known are {NAMES}"),

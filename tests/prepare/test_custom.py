@@ -1,6 +1,7 @@
 """One's own recordings: described by a JSON, prepared like NTU, known to every script."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -294,10 +295,213 @@ def test_two_files_of_one_recording_and_empty_folders_are_refused(tmp_path, caps
     assert "have one name" in refused(raw, capsys)
     for path in raw.rglob("*_1.*"):
         path.unlink()
-    assert "no *.npy or *.skeleton file in it" in refused(raw, capsys)
+    assert "no *.npy or *.bvh or *.skeleton file in it" in refused(raw, capsys)
 
 
 def test_someone_to_train_on_who_is_in_no_recording_is_said(tmp_path, capsys):
     cross = CROSS | {"train": ["anna", "ben", "dora"]}
     prepare(write(tmp_path / "raw", changed(protocols={"cross_subject": cross})))
     assert "cross_subject: no recording has person dora" in capsys.readouterr().out
+
+
+def joint_of(clip: np.ndarray, joint: int) -> np.ndarray:
+    return clip[:, :, joint, 0].T.astype(np.float64)
+
+
+def other_skeleton(kind: str, clip: np.ndarray) -> np.ndarray:
+    """Joints (F, J, 3) of another skeleton with the Kinect joints of a clip where it has them."""
+    order = {
+        "kinect20": (0, 1, 20, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19),
+        "h36m17": (0, 16, 17, 18, 12, 13, 14, 1, 20, 2, 3, 4, 5, 6, 8, 9, 10),
+        "smpl24": (0, 12, 16, 20, 13, 17, 1, 14, 18, 20, 15, 19, 2, 4, 8, 3)
+        + (4, 8, 5, 9, 6, 10, 7, 11),
+        "mediapipe33": (3, 3, 3, 3, 3, 3, 3, 3, 3, 2, 2, 4, 8, 5, 9, 6, 10, 7, 11)
+        + (7, 11, 22, 24, 12, 16, 13, 17, 14, 18, 14, 18, 15, 19),
+    }[kind]
+    return np.stack([joint_of(clip, joint) for joint in order], axis=1)
+
+
+# 0-based, ours <- theirs; several: their mean
+LIMBS_OF = {
+    "kinect20": {joint: (joint,) for joint in range(20)}
+    | {2: (2,), 20: (2,), 21: (7,), 22: (7,), 23: (11,), 24: (11,)},
+    "h36m17": {0: (0,), 1: (7,), 2: (8, 9), 3: (10,), 20: (8,)}
+    | {4: (11,), 5: (12,), 6: (13,), 7: (13,), 21: (13,), 22: (13,)}
+    | {8: (14,), 9: (15,), 10: (16,), 11: (16,), 23: (16,), 24: (16,)}
+    | {12: (4,), 13: (5,), 14: (6,), 15: (6,), 16: (1,), 17: (2,), 18: (3,), 19: (3,)},
+    "smpl24": {0: (0,), 1: (6,), 2: (12,), 3: (15,), 20: (16, 17)}
+    | {4: (16,), 5: (18,), 6: (20,), 7: (22,), 21: (22,), 22: (22,)}
+    | {8: (17,), 9: (19,), 10: (21,), 11: (23,), 23: (23,), 24: (23,)}
+    | {12: (1,), 13: (4,), 14: (7,), 15: (10,), 16: (2,), 17: (5,), 18: (8,), 19: (11,)},
+    "mediapipe33": {0: (23, 24), 1: (11, 12, 23, 24), 2: (9, 10, 11, 12), 3: (7, 8)}
+    | {4: (11,), 5: (13,), 6: (15,), 7: (17, 19), 21: (19,), 22: (21,), 20: (11, 12)}
+    | {8: (12,), 9: (14,), 10: (16,), 11: (18, 20), 23: (20,), 24: (22,)}
+    | {12: (23,), 13: (25,), 14: (27,), 15: (31,), 16: (24,), 17: (26,), 18: (28,), 19: (32,)},
+}
+
+
+def write_arrays(raw: Path, bodies: dict[str, np.ndarray], **more: object) -> Path:
+    """Write .npy files and a description with more keys."""
+    for name, array in bodies.items():
+        (raw / name).parent.mkdir(parents=True, exist_ok=True)
+        np.save(raw / f"{name}.npy", array)
+    (raw / "dataset.json").write_text(json.dumps(DESCRIPTION | more))
+    return raw
+
+
+def loaded(out: Path) -> dict[str, np.ndarray]:
+    """The clips of both parts, by name without ending."""
+    parts = [load_arrays(out / "our_lab" / "cross_subject", part) for part in PARTS]
+    return {
+        name.removesuffix(".npy"): clip
+        for arrays in parts
+        for name, clip in zip(arrays.names, arrays.data, strict=True)
+    }
+
+
+@pytest.mark.parametrize("kind", LIMBS_OF)
+@pytest.mark.parametrize("unit", [None, "mm"])
+@pytest.mark.parametrize("centred", [False, True])
+def test_a_joint_map_by_name_puts_joints_and_means_in_place(tmp_path, kind, unit, centred):
+    bodies = {name: other_skeleton(kind, clip) for name, clip in PARSED.items()}
+    if centred:  # on the hips, as much pose estimation is: zero there does not mean absent
+        hips = list(LIMBS_OF[kind][0])
+        bodies = {
+            name: one - one[:, hips].mean(axis=1, keepdims=True) for name, one in bodies.items()
+        }
+    scale = 1000 if unit else 1
+    given = {name: scale * one for name, one in bodies.items()}
+    more = {"joints": kind} | ({"unit": unit} if unit else {})
+    found = loaded(prepare(write_arrays(tmp_path / "raw", given, **more)))
+    for name, one in bodies.items():
+        parsed = np.zeros((3, len(one), 25, 2), np.float32)
+        for ours, theirs in LIMBS_OF[kind].items():
+            parsed[:, :, ours, 0] = one[:, list(theirs)].mean(axis=1).T + 2.5
+        assert np.abs(found[name] - normalise_plain(parsed)).max() < 2e-5
+
+
+def test_an_absent_joint_is_left_out_of_a_mean(tmp_path):
+    bodies = {name: other_skeleton("mediapipe33", clip) for name, clip in PARSED.items()}
+    name = next(iter(bodies))
+    bodies[name][2:, 7] = 0
+    found = loaded(prepare(write_arrays(tmp_path / "raw", bodies, joints="mediapipe33")))
+    head, neck = found[name][:, 2, 3, 0], found[name][:, 2, 2, 0]
+    theirs = bodies[name][2]
+    length = np.linalg.norm(theirs[8] - theirs[[9, 10, 11, 12]].mean(axis=0))
+    assert np.linalg.norm(head - neck) == pytest.approx(length, abs=1e-5)
+
+
+def test_absent_bodies_and_joints_of_centred_poses_stay_absent(tmp_path):
+    bodies = {}
+    for name, clip in PARSED.items():
+        one = np.stack([other_skeleton("smpl24", clip)] * 2)
+        one -= one[:, :, :1]
+        one[1] = 0
+        one[0, :, 23] = 0
+        bodies[name] = one
+    found = loaded(prepare(write_arrays(tmp_path / "raw", bodies, joints="smpl24")))
+    for clip in found.values():
+        assert not clip[:, :, 11, 0].any()
+        assert clip[:, :, 10, 0].any(axis=0).all()
+        assert not clip[..., 1].any()
+        assert (np.linalg.norm(clip[:, :, 0, 0], axis=0) > 1e-3).all()
+
+
+FLAT = "poses in two dimensions cannot be prepared; lift them to three first"
+
+
+@pytest.mark.parametrize(
+    ("shape", "joints", "fault"),
+    [
+        ((4, 17, 2), "h36m17", f"its shape is (4, 17, 2): {FLAT}"),
+        ((1, 4, 17, 2), "h36m17", f"its shape is (1, 4, 17, 2): {FLAT}"),
+        ((4, 16, 3), "h36m17", "its shape is (4, 16, 3), not (F, 17, 3) or (bodies, F, 17, 3)"),
+        ((4, 22, 3), "smpl24", "its shape is (4, 22, 3), not (F, 24, 3)"),
+        ((4, 33, 4), "mediapipe33", "its shape is (4, 33, 4), not (F, 33, 3)"),
+        ((4, 25, 3), "cmu", "its joints have no names, but the joints of dataset.json do"),
+        ((4, 25, 3), [[0, 30]] * 25, "not (F, 31 or more, 3)"),
+    ],
+)
+def test_arrays_that_do_not_fit_the_joint_map_are_bad_files(tmp_path, capsys, shape, joints, fault):
+    bodies = dict.fromkeys(PARSED, np.ones(shape))
+    errors = refused(write_arrays(tmp_path / "raw", bodies, joints=joints), capsys)
+    assert fault in errors
+
+
+def test_flat_poses_are_refused_where_they_have_a_third_number_too(tmp_path, capsys):
+    flat = np.ones((4, 17, 3)) * (1, 1, 0)
+    raw = write_arrays(tmp_path / "raw", dict.fromkeys(PARSED, flat), joints="h36m17")
+    assert f"its third coordinate is zero throughout: {FLAT}" in refused(raw, capsys)
+
+
+NO_MAP = "joints is not a list of 25 whole numbers from 0 on, or of names of joints, or of lists of"
+NO_UNIT = "unit is not m, cm, mm, inch or a number of metres above 0"
+
+
+@pytest.mark.parametrize(
+    ("more", "fault"),
+    [
+        ({"joints": "openpose"}, "joints openpose is no known map; known are kinect25, kinect20, "),
+        ({"joints": [*range(24), "Head"]}, NO_MAP),
+        ({"joints": [*range(24), []]}, NO_MAP),
+        ({"joints": [*range(24), [0, -1]]}, NO_MAP),
+        ({"joints": [*range(24), True]}, NO_MAP),
+        ({"joints": 25}, NO_MAP),
+        ({"unit": "ft"}, NO_UNIT),
+        ({"unit": 0}, NO_UNIT),
+        ({"unit": True}, NO_UNIT),
+        ({"unit": ["m"]}, NO_UNIT),
+    ],
+)
+def test_maps_and_units_that_make_no_sense_are_refused(tmp_path, capsys, more, fault):
+    raw = write(tmp_path / "raw", DESCRIPTION | more)
+    assert f"dataset.json: {fault}" in refused(raw, capsys)
+
+
+@pytest.mark.parametrize(("cut", "begin"), [("head", 0), ("centre", 2)])
+def test_long_recordings_are_cut_where_asked_and_counted(tmp_path, capsys, cut, begin):
+    bodies = {name: clip[..., 0].transpose(1, 2, 0) for name, clip in PARSED.items()}
+    name = next(iter(bodies))
+    long = np.tile(bodies[name], (200, 1, 1))[:305]
+    long += np.linspace(0, 0.1, 305, dtype=np.float32)[:, None, None] * np.eye(1, 3)
+    bodies[name] = long.astype(np.float32)
+    found = loaded(prepare(write_arrays(tmp_path / "raw", bodies), "--cut", cut))
+    parsed = np.zeros((3, 300, 25, 2), np.float32)
+    parsed[..., 0] = bodies[name][begin : begin + 300].transpose(2, 0, 1)
+    assert np.abs(found[name] - normalise_plain(parsed)).max() < 1e-5
+    kept = {"head": "first", "centre": "middle"}[cut]
+    assert f"1 clip of more than 300 frames cut to its {kept} 300" in capsys.readouterr().out
+
+
+def test_a_long_recording_is_refused_with_what_helps(tmp_path, capsys):
+    bodies = dict.fromkeys(PARSED, np.ones((301, 25, 3), np.float32))
+    errors = refused(write_arrays(tmp_path / "raw", bodies), capsys)
+    said = "it has 301 frames, not 1 to 300; cut it, or let tools.prepare custom --cut head"
+    assert said in errors
+
+
+@pytest.mark.parametrize("unit", ["feet", "0", "-1", "nan", "inf"])
+def test_a_unit_that_is_none_is_refused(tmp_path, capsys, unit):
+    raw = write(tmp_path / "raw")
+    with pytest.raises(SystemExit):
+        prepare(raw, "--unit", unit)
+    said = f"error: --unit {unit}: known are m, cm, mm, inch or a number of metres above 0"
+    assert said in capsys.readouterr().err
+
+
+def test_help_shows_the_whole_description_and_what_it_shows_is_taken(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["custom", "--help"])
+    printed = capsys.readouterr().out
+    for key in ("name", "classes", "pattern", "protocols", "joints", "unit", "title", "licence"):
+        assert f'"{key}":' in printed
+    shown = printed[printed.index("  {\n") : printed.index("  }\n") + 4]
+    text = re.sub(r"^ {30,}.*$|(?<=[,\"])  +\S.*$", "", shown, flags=re.MULTILINE)
+    raw = write(tmp_path / "raw")
+    (raw / "dataset.json").write_text(json.dumps(json.loads(text) | {"unit": "m"}))
+    prepare(raw)
+
+
+def test_classes_keep_their_names(tmp_path):
+    known = load_datasets(prepare(write(tmp_path / "raw")))
+    assert known["our_lab"].class_names == CLASSES

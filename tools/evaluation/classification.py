@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from dataset.actions import class_names
 from dataset.batches import LabelledBatches
 from moco.method import Method
 from options.classification import ClassificationOptions
@@ -176,7 +177,7 @@ class _Training:
             "labelled_names": labelled_name,
             "last": self.classifier.last._asdict(),
             "best": self.classifier.best._asdict(),
-            "per_class": per_class(scores, test.labels),
+            "per_class": per_class(scores, test.labels, class_names(data.known)),
             "history": [score._asdict() for score in self.classifier.history],
             "scores": scores_name,
             "classifiers": {"best": str(self.files.best), "last": str(self.files.last)},

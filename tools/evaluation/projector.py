@@ -21,7 +21,7 @@ def project(downstream: Downstream, options: FeaturesOptions) -> None:
     """
     from torch.utils.tensorboard import SummaryWriter  # slow to import, needed by no one else
 
-    wanted, names = options.wanted, class_names(options.data.known, options.data.data_path)
+    wanted, names = options.wanted, class_names(options.data.known)
     rows, values = [], {level: [] for level in wanted.levels}
     for part, clips in _drawn(downstream, wanted.parts).items():
         split = downstream.part(part)

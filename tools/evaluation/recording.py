@@ -4,8 +4,9 @@ Axes: C=3 coordinates (metres), F recorded frames, V=25 joints, M=2 bodies. Of N
 are (N, 2·G·d), which are called (N, F) too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,18 +14,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dataset.arrays import SplitArrays, load_arrays
+from dataset.custom import DESCRIPTION, read_description
 from dataset.packed import PackedSplit
 from dataset.skeleton import MAX_FRAMES
 from moco.method import Method
+from options.groups import DataOptions
 from options.retrieval import RetrievalOptions
 from tools.evaluation.features import extract
 from tools.evaluation.neighbours import rank, vote
 from tools.evaluation.retrieval import encode, select
 from tools.evaluation.subject import Downstream
-from tools.prepare.formats.custom import Reader
-from tools.prepare.formats.ntu import read
+from tools.prepare.formats import custom, ntu
 from tools.prepare.pipeline.normalise import normalise
 from tools.prepare.pipeline.recordings import Recording
+from tools.prepare.pipeline.work import check
 
 LISTED = 10
 """Clips that are listed as nearest to a recording where nobody says how many."""
@@ -39,14 +42,13 @@ def list_nearest(downstream: Downstream, options: RetrievalOptions) -> list[str]
 
     Returns:
         A line for each of the nearest clips, nearest first: rank, cosine distance in [0, 2], class
-        as counted from 1 and name; and one with the class that they vote for.
+        by its name, or else as counted from 1, and name; and one with the class they vote for.
 
     Raises:
         OSError, ValueError: when the recording or the gallery cannot be read or compared.
     """
     search = options.search
-    data = options.data
-    query = read_recording(search.query_file, data.folder, downstream.device, data.origin)
+    query = read_recording(search.query_file, options.data, downstream.device)
     places = select(downstream, search.gallery, "--gallery")
     with downstream.frozen():
         gallery = encode(downstream, places, search.batch_size)
@@ -54,11 +56,13 @@ def list_nearest(downstream: Downstream, options: RetrievalOptions) -> list[str]
         neighbours = search.neighbours or (min(LISTED, len(places)),)
     rows, distances = nearest(gallery.features, gallery.labels, features, max(neighbours))
     found, away = rows[0].tolist(), distances[0].tolist()
+    names = options.data.known.class_names or range(1, downstream.classes + 1)
+    width = max(3, *(len(str(name)) for name in names))
     labels, lines = gallery.labels[found], []
     for place, (clip, distance) in enumerate(zip(found, away, strict=True)):
-        said = f"distance {distance:.6f}  action {gallery.labels[clip] + 1:3d}"
+        said = f"distance {distance:.6f}  action {names[gallery.labels[clip]]:>{width}}"
         lines.append(f"{place + 1:3d}  {said}  {gallery.names[clip]}")
-    votes = (f"{vote(labels[None, :k]).item() + 1} by {k}" for k in neighbours)
+    votes = (f"{names[vote(labels[None, :k]).item()]} by {k}" for k in neighbours)
     return [*lines, f"action by vote of the nearest: {', '.join(votes)}"]
 
 
@@ -80,16 +84,14 @@ def nearest(gallery: Tensor, labels: Tensor, features: Tensor, k: int) -> tuple[
     return found, 1 - cosines
 
 
-def read_recording(
-    path: Path, folder: Path, device: torch.device, origin: str = "published"
-) -> PackedSplit:
+def read_recording(path: Path, data: DataOptions, device: torch.device) -> PackedSplit:
     """Read and normalise one recording to compare it with the clips of a split.
 
     Args:
-        path: a file of any name, as `read_bodies` takes it.
-        folder: of the split it will be compared with.
+        path: a file of any name, as `read_bodies` takes it; joints and units are those of the data
+            set's description, where it is one's own.
+        data: the split it will be compared with.
         device: where it is wanted.
-        origin: which clips that split may have, as `dataset.arrays.ORIGINS`.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -98,37 +100,37 @@ def read_recording(
     flag = f"--query-file {path}"
     if not path.is_file():
         raise FileNotFoundError(f"{flag}: no such file")
-    refuse_resized(folder, flag, origin)
+    refuse_resized(data, flag)
+    description = data.data_path / data.dataset / DESCRIPTION
+    described = read_description(description) if description.is_file() else {}
     try:
-        bodies = read_bodies(path)
+        bodies = read_bodies(path, described)
     except ValueError as error:
         raise ValueError(f"{flag}: {error}") from None
     return as_split([bodies], [path.name], device)
 
 
-def refuse_resized(folder: Path, flag: str, origin: str = "published") -> None:
+def refuse_resized(data: DataOptions, flag: str) -> None:
     """Refuse to compare recordings with clips that were all resized to one length.
 
     Args:
-        folder: of the split.
+        data: the split.
         flag: what asked for it, for messages.
-        origin: which clips that split may have, as `dataset.arrays.ORIGINS`.
     """
-    frames = load_arrays(folder, "train", origin=origin).data.shape[2]
+    frames = load_arrays(data.folder, "train", origin=data.origin).data.shape[2]
     if frames != MAX_FRAMES:
         raise ValueError(
-            f"{flag}: {folder} has clips of {frames} frames, normalised in another way than raw "
-            "recordings are; choose a data set that tools.prepare made"
+            f"{flag}: {data.folder} has clips of {frames} frames, normalised in another way than "
+            "raw recordings are; choose a data set that tools.prepare made"
         )
 
 
-def read_bodies(path: Path, joints: list[int] | None = None) -> np.ndarray:
+def read_bodies(path: Path, described: Mapping[str, Any] | None = None) -> np.ndarray:
     """Read one recording.
 
     Args:
-        path: `.npy` of (F, V, 3) or (bodies, F, V, 3) metres; any other file is a `.skeleton` one.
-        joints: for each of our 25 joints, the joint of the .npy that stands for it; None where
-            they are ours.
+        path: `.npy` of (F, V, 3) or (bodies, F, V, 3), or `.bvh`; any other file is a `.skeleton`.
+        described: `joints` and `unit` as a dataset.json says them; None for our 25 in metres.
 
     Returns:
         (3, F, 25, 2) float32 metres; absent bodies are zero.
@@ -136,24 +138,20 @@ def read_bodies(path: Path, joints: list[int] | None = None) -> np.ndarray:
     Raises:
         ValueError: it is no whole recording, is too long, or nobody is in it.
     """
-    recording = Recording(path.name, path, 0, {})
-    bodies = Reader(joints)(recording) if path.suffix == ".npy" else read(recording)
-    return _checked(bodies)
+    ours = path.suffix in (".npy", custom.BVH)  # anything else is read as NTU's
+    read = custom.Reader.of(described or {}) if ours else ntu.read
+    return _checked(read(Recording(path.name, path, 0, {})))
 
 
 def bodies_of(clip: Tensor | np.ndarray) -> np.ndarray:
     """Bring a clip of (T, 25, 3) or (2, T, 25, 3) metres to (3, T, 25, 2) float32, checked."""
     array = clip.detach().cpu().numpy() if torch.is_tensor(clip) else np.asarray(clip)
-    return _checked(Reader(None).parse(array))
+    return _checked(custom.Reader.of({}).parse(array))
 
 
 def _checked(bodies: np.ndarray) -> np.ndarray:
     """Refuse what cannot be normalised: (3, F, 25, 2) metres."""
-    frames = bodies.shape[1]
-    if not 1 <= frames <= MAX_FRAMES:
-        raise ValueError(f"it has {frames} frames, not 1 to {MAX_FRAMES}; cut or resample it")
-    if not np.isfinite(bodies).all():
-        raise ValueError("it has a coordinate that is not finite; set absent joints to zero")
+    check(bodies)
     if not bodies.any():
         raise ValueError("there is nobody in it")
     return bodies

@@ -125,18 +125,29 @@ def load_scores(path: Path) -> Scores:
     return Scores(names, labels, scores, {name: str(value) for name, value in content.items()})
 
 
-def per_class(scores: Tensor, labels: Tensor) -> list[Json]:
+def per_class(scores: Tensor, labels: Tensor, names: Sequence[str] = ()) -> list[Json]:
     """Top-1 accuracy of each class by itself.
 
     Args:
         scores: (N, L).
         labels: (N,) classes from 0 on.
+        names: of the L classes, where they have names.
 
     Returns:
-        For each of the L classes its number, its clips, and the accuracy in percent; None where it
-        has no clip.
+        For each of the L classes its number, its name, its clips, and the accuracy in percent; None
+        where it has no clip.
     """
-    return by_class(top_k_hits(scores, labels, 1).double() * 100, labels, scores.shape[1], "top1")
+    shares = by_class(
+        100 * top_k_hits(scores, labels, 1).double(), labels, scores.shape[1], name="top1"
+    )
+    return named(shares, names)
+
+
+def named(shares: list[Json], names: Sequence[str]) -> list[Json]:
+    """Put the name of its class into each share, where classes have names."""
+    if not names:
+        return shares
+    return [{"class": share["class"], "name": names[share["class"]], **share} for share in shares]
 
 
 def by_class(values: Tensor, labels: Tensor, classes: int, name: str) -> list[Json]:

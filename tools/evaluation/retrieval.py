@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dataset.actions import class_names
 from options.retrieval import RetrievalOptions
 from tools.evaluation.features import part_arrays, write_features
 from tools.evaluation.neighbours import rank, recalled, vote
 from tools.evaluation.probe import check_labels
-from tools.evaluation.results import RESULTS, Json, by_class, refuse_other, write_json
+from tools.evaluation.results import RESULTS, Json, by_class, named, refuse_other, write_json
 from tools.evaluation.subject import PARTS, Downstream
 
 Place = tuple[str, int]
@@ -63,6 +64,7 @@ def look_up(downstream: Downstream, options: RetrievalOptions) -> Json:
             _save_features(search.save_features, gallery, query)
             downstream.report(f"features, labels and names written to {search.save_features}")
         figures = score(gallery, query, search.neighbours, downstream.classes)
+        figures["per_class"] = named(figures["per_class"], class_names(downstream.data.known))
     results = downstream.describe() | {
         "script": "action_retrieval.py",
         "gallery": {"what": search.gallery, "clips": len(gallery.names)},

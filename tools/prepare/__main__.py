@@ -22,8 +22,11 @@ FORMATS = {
     "pyskl": "PYSKL or MMAction2 pickles of NTU RGB+D",
     "npz": "CTR-GCN, MAMP or STARS files of NTU RGB+D or PKU-MMD",
     "pku-mmd": "PKU-MMD I or II, raw videos and labels",
+    "agcn": "2s-AGCN or MS-G3D arrays, and CMD's of PKU-MMD; checked, not normalised again",
+    "stgcn": "ST-GCN, CrosSCLR or AimCLR arrays of 300 frames, not normalised",
+    "ucla": "NW-UCLA skeletons (.json)",
     "frame50": "clips resized to 50 frames, as AimCLR and its kin do; checked, not changed",
-    "custom": "your own .npy or .skeleton files, described by a JSON file among them",
+    "custom": "your own .npy, .bvh or .skeleton files, described by a JSON file among them",
     "synthetic": "invented recordings, written as raw NTU files",
 }
 """What each format is. Its module in `formats` has its `Options` and `prepare(options)`."""
@@ -47,16 +50,22 @@ def main(argv: Sequence[str] | None = None) -> None:
             return
         name = _format(arguments[0])
         module = importlib.import_module(f"tools.prepare.formats.{name.replace('-', '_')}")
-        loses = getattr(module.Options, "loses", ())
         parser = Parser(
             module.Options,
             f"Prepare {FORMATS[name]}.",
             program=f"python -m tools.prepare {name}",
-            epilog=f"Lost by this format: {'; '.join(loses)}." if loses else "",
+            epilog=_epilog(module.Options),
         )
         options = parser.parse(arguments[1:])
         with _interruptible():
             module.prepare(options)
+
+
+def _epilog(record: type) -> str:
+    """What ends the help of a format: what it loses, and what its folder holds."""
+    loses, schema = getattr(record, "loses", ()), getattr(record, "schema", "")
+    lost = f"Lost by this format: {'; '.join(loses)}." if loses else ""
+    return "\n\n".join(part for part in (schema, lost) if part)
 
 
 def _verify(arguments: Sequence[str]) -> None:

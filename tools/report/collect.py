@@ -146,7 +146,7 @@ def _run(run: Shown, store: ClipStore, tick: Tick) -> Json:
     return {
         "name": name,
         "tags": _tags(run),
-        "classes": list(class_names(run.data.known, run.data.data_path)),
+        "classes": list(class_names(run.data.known)),
         "record": _record(run),
         "figures": _figures(run, untrained, trained),
         "marks": _marks(run),

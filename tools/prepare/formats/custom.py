@@ -1,23 +1,12 @@
 """One's own recordings to arrays, `python -m tools.prepare custom --raw DIR`.
 
-The folder holds `dataset.json` and a file for each recording, in it or in its folders: `.npy` of
-(F, V, 3) or (M, F, V, 3) metres, absent bodies and joints zero, or NTU's `.skeleton`.
+`SCHEMA`, which ends --help too, says what the folder holds. In it, and in the folders in it, lie
+`.npy` arrays, `.bvh` motion capture or NTU's `.skeleton` files, one for each recording.
 
-    {
-      "name": "our_lab",
-      "classes": ["wave", "point"],
-      "pattern": "(?P<person>[a-z]+)/(?P<class>[a-z]+)_[0-9]+",
-      "protocols": {"cross_subject": {"by": "person", "train": ["anna", "ben"]}},
-      "joints": [0, 1, 2, "... 25 numbers: which joint of the .npy stands for each of ours"]
-    }
-
-The pattern is what a recording's path in the folder looks like, without its ending; its group
-`class` is one of the classes, and protocols go by its other groups. `joints` may be left out where
-the joints are the second Kinect's 25; `title`, `source` and `licence` may be added.
-
-Axes: F frames, C=3 coordinates (metres), V=25 joints, M=1 or 2 bodies.
+Axes: F frames, C=3 coordinates (metres), J joints of the files, V=25 joints, M=1 or 2 bodies.
 """
 
+import json
 import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -26,63 +15,232 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dataset.custom import DESCRIPTION, custom, read_description
-from dataset.skeleton import NUM_COORDINATES, NUM_JOINTS
+from dataset.custom import DESCRIPTION, UNITS, custom, is_unit, read_description
+from dataset.joint_maps import JOINT_MAPS, JointMap, joint_map, several
+from dataset.skeleton import MAX_FRAMES, NUM_COORDINATES
+from options.parser import one_of, option
 from options.prepare import BuildOptions, raw_option
 from tools.files import write_whole
 from tools.prepare.formats import ntu
 from tools.prepare.pipeline.build import build
-from tools.prepare.pipeline.recordings import Collection, Recording, files_under, two_bodies
+from tools.prepare.pipeline.bvh import places, read_bvh
+from tools.prepare.pipeline.recordings import (
+    Collection,
+    Noted,
+    Recording,
+    files_under,
+    two_bodies,
+)
+
+SCHEMA = f"""The folder holds dataset.json and a file for each recording, or folders of them: .npy
+of (F, J, 3) or (M, F, J, 3), absent bodies and joints zero; .bvh; or NTU's .skeleton.
+
+  {{
+    "name": "our_lab",                      what scripts call it: letters, digits and _
+    "classes": ["wave", "point"],           names of two or more actions
+    "pattern": "(?P<person>[a-z]+)/(?P<class>[a-z]+)_[0-9]+",
+                                            a file's path in the folder without its ending; group
+                                            class is one of the classes
+    "protocols": {{"cross_subject": {{"by": "person", "train": ["anna", "ben"]}}}},
+                                            splits by another group: its values that train
+    "joints": "kinect25",                   how joints stand for the 25 of the second Kinect:
+                                            {" | ".join(list(JOINT_MAPS)[:5])} (.npy),
+                                            {" | ".join(list(JOINT_MAPS)[5:])} (.bvh), or a list
+                                            of 25 numbers (.npy) or names (.bvh), each perhaps a
+                                            list whose mean is taken; "X end": end site below X
+    "unit": "cm",                           {" | ".join(UNITS)} | metres; else m (.npy), cm (.bvh)
+    "title": "", "source": "", "licence": ""    for people
+  }}
+
+joints, unit, title, source and licence may be left out. mediapipe33 are world landmarks."""
+"""What a folder of one's own recordings holds."""
+BVH = ".bvh"
+CUT = "cut"
+"""Note of a recording of which 300 frames were kept."""
+AWAY = np.array([0.0, 0.0, 3.0])
+"""Where poses are moved whose base of spine is at zero, metres: in front of a camera."""
+_AT_ZERO = 1e-6  # metres
+_BASE_OF_SPINE, _HIPS = 0, (12, 16)
+
+
+def _unit(text: str) -> str | float:
+    """Read a unit of length."""
+    try:
+        unit = text if text in UNITS else float(text)
+    except ValueError:
+        unit = ""
+    if not is_unit(unit):
+        raise ValueError(f"known are {', '.join(UNITS)} or a number of metres above 0")
+    return unit
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(BuildOptions):
-    """Nothing beside what all formats have."""
+    """What the description of the data set does not say."""
 
     loses: ClassVar = (
         "joints that the joint map does not name",
         "of .skeleton files all bodies but the two of largest spread",
     )
-    raw: Path = raw_option("folder of .npy or .skeleton files and the dataset.json")
+    schema: ClassVar = SCHEMA
+    raw: Path = raw_option("folder of .npy, .bvh or .skeleton files and the dataset.json")
+    cut: str | None = option(
+        None,
+        read=one_of(("head", "centre")),
+        metavar="NAME",
+        help=f"what is kept of .npy and .bvh files of more than {MAX_FRAMES} frames: head | centre",
+        shown="none; they are bad files",
+    )
+    unit: str | float | None = option(
+        None,
+        read=_unit,
+        metavar="UNIT",
+        help=f"length of 1 in .npy and .bvh files: {' | '.join(UNITS)} | metres",
+        shown="as dataset.json says; else m in .npy, cm in .bvh",
+    )
 
 
 def prepare(options: Options) -> None:
     """Write the arrays, and beside them the description by which scripts know the data set."""
-    collection = collect(options.raw)
-    build(collection, options)
-    name, description = collection.dataset.name, (options.raw / DESCRIPTION).read_bytes()
-    write_whole(options.out / name / DESCRIPTION, lambda file: file.write(description))
+    path = options.raw / DESCRIPTION
+    described, content = read_description(path), path.read_bytes()
+    if options.unit is not None:
+        described["unit"] = options.unit
+        content = json.dumps(described, indent=2, ensure_ascii=False).encode()
+    build(collect(options.raw, described, options.cut), options)
+    name = described["name"]
+    write_whole(options.out / name / DESCRIPTION, lambda file: file.write(content))
     print(f"  scripts know it as {name} with --data-path {options.out}")
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads one's own recordings."""
+    """Reads one's own recordings.
 
-    joints: list[int] | None  # for each of the 25, the joint of a .npy file; None: they are ours
+    Attributes:
+        joints: which joints stand for ours.
+        unit: metres of a length of 1; None: metres in .npy files, centimetres in .bvh files.
+        cut: what is kept of more than 300 frames, "head" or "centre"; None: they are refused.
+    """
 
-    def __call__(self, recording: Recording) -> np.ndarray:
+    joints: JointMap
+    unit: float | None = None
+    cut: str | None = None
+
+    @classmethod
+    def of(cls, described: Mapping[str, Any], cut: str | None = None) -> "Reader":
+        """The reader of a described data set."""
+        unit = described.get("unit")
+        return cls(joint_map(described.get("joints")), UNITS.get(unit, unit), cut)
+
+    def __call__(self, recording: Recording) -> np.ndarray | Noted:
         """Read one recording: (3, F, 25, 2) float32 metres; absent bodies are zero."""
-        if recording.path.suffix == ntu.SUFFIX:
+        path = recording.path
+        if path.suffix == ntu.SUFFIX:
             return ntu.read(recording)
-        return self.parse(_load(recording.path))
+        return self._read_bvh(path) if path.suffix == BVH else self.parse(_load(path))
 
-    def parse(self, bodies: np.ndarray) -> np.ndarray:
-        """Bring (F, V, 3) or (M, F, V, 3) to (3, F, 25, 2) float32."""
-        joints = self.joints or list(range(NUM_JOINTS))
-        fits = (
-            bodies.ndim in (3, 4)
-            and bodies.shape[-1] == NUM_COORDINATES
-            and (bodies.shape[-2] > max(joints) if self.joints else bodies.shape[-2] == NUM_JOINTS)
-        )
-        if not fits:
-            wanted = f"more than {max(joints)}" if self.joints else str(NUM_JOINTS)
-            raise ValueError(
-                f"its shape is {bodies.shape}, not (F, {wanted}, 3) or (bodies, F, {wanted}, 3)"
-            )
+    def parse(self, bodies: np.ndarray) -> np.ndarray | Noted:
+        """Bring (F, J, 3) or (M, F, J, 3) to (3, F, 25, 2) float32."""
+        if self.joints.named:
+            raise ValueError("its joints have no names, but the joints of dataset.json do")
         if bodies.dtype.kind not in "fiu":
             raise ValueError(f"it holds {bodies.dtype}, not numbers")
-        return two_bodies(bodies.reshape(-1, *bodies.shape[-3:])[:, :, joints])
+        shape = bodies.shape
+        self._check_shape(shape)
+        bodies = self._cut(bodies if bodies.ndim == 4 else bodies[None], axis=1)
+        if not bodies[..., 2].any() and bodies.any():
+            raise ValueError(f"its third coordinate is zero throughout: {_FLAT}")
+        entries = [several(entry) for entry in self.joints.entries]
+        return _noted(_finish(bodies, entries, self.unit or UNITS["m"]), shape[-3])
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        count, entries = self.joints.count, self.joints.entries
+        least = count or 1 + max(max(several(entry)) for entry in entries)
+        usual = len(shape) in (3, 4)
+        if usual and shape[-1] == 2:
+            raise ValueError(f"its shape is {shape}: {_FLAT}")
+        fits = usual and shape[-1] == NUM_COORDINATES
+        if not fits or shape[-2] < least or shape[-2] != (count or shape[-2]):
+            wanted = str(count) if count else f"{least} or more"
+            raise ValueError(
+                f"its shape is {shape}, not (F, {wanted}, 3) or (bodies, F, {wanted}, 3)"
+            )
+
+    def _read_bvh(self, path: Path) -> np.ndarray | Noted:
+        """Read one motion: (3, F, 25, 2) float32, the second body zero."""
+        if not self.joints.named:
+            raise ValueError(
+                f"its joints have names; give dataset.json joints, such as {', '.join(_NAMED)}, or "
+                "25 names"
+            )
+        joints, values = read_bvh(path.read_bytes())
+        names = [joint.name for joint in joints]
+        entries = [several(entry) for entry in self.joints.entries]
+        absent = sorted({one for entry in entries for one in entry if one not in names})
+        if absent:
+            raise ValueError(f"it has no joint {', '.join(absent)}; it has {', '.join(names)}")
+        found = places(joints, self._cut(values, axis=0))
+        numbers = [[names.index(one) for one in entry] for entry in entries]
+        return _noted(_finish(found[None], numbers, self.unit or UNITS["cm"]), len(values))
+
+    def _cut(self, frames: np.ndarray, axis: int) -> np.ndarray:
+        """Keep 300 of the frames along an axis, where they are more."""
+        more = frames.shape[axis] - MAX_FRAMES
+        if more <= 0:
+            return frames
+        if self.cut is None:
+            raise ValueError(
+                f"it has {frames.shape[axis]} frames, not 1 to {MAX_FRAMES}; cut it, or let "
+                "tools.prepare custom --cut head or --cut centre do so"
+            )
+        begin = more // 2 if self.cut == "centre" else 0
+        return frames.take(range(begin, begin + MAX_FRAMES), axis)
+
+
+_NAMED = [name for name, one in JOINT_MAPS.items() if one.named]
+_FLAT = "poses in two dimensions cannot be prepared; lift them to three first"
+
+
+def _noted(parsed: np.ndarray, frames: int) -> np.ndarray | Noted:
+    """Note a recording that had more than 300 frames."""
+    return Noted(parsed, CUT) if frames > MAX_FRAMES else parsed
+
+
+def _finish(bodies: np.ndarray, entries: list[tuple[int, ...]], unit: float) -> np.ndarray:
+    """Bring (M, F, J, 3) of some unit to (3, F, 25, 2) float32 metres.
+
+    Args:
+        bodies: coordinates; absent bodies, frames and joints are zero.
+        entries: for each of our joints, those whose mean stands for it, as far as they are there.
+        unit: metres of a length of 1.
+    """
+    ours = np.stack([_mean(bodies[:, :, list(entry)]) for entry in entries], axis=2)
+    return two_bodies(_off_zero(ours * unit) if unit != 1 else _off_zero(ours))
+
+
+def _mean(joints: np.ndarray) -> np.ndarray:
+    """Mean over the joints (M, F, K, 3) that are there: (M, F, 3)."""
+    if joints.shape[2] == 1:
+        return joints[:, :, 0]
+    there = joints.any(axis=-1).sum(axis=-1)  # (M, F)
+    return joints.sum(axis=2, dtype=np.float64) / np.maximum(there, 1)[..., None]
+
+
+def _off_zero(bodies: np.ndarray) -> np.ndarray:
+    """Move poses (M, F, 25, 3) away that are centred on the base of the spine.
+
+    Zero stands for a joint that is absent, so the base of the spine would stay where it is when the
+    clip is centred. Where the whole clip lies does not matter otherwise.
+    """
+    there = bodies.any(axis=(2, 3))  # (M, F)
+    known = bodies[there]  # (frames with a body, 25, 3)
+    base = known[:, _BASE_OF_SPINE]
+    if not len(known) or (np.abs(base) > _AT_ZERO).any() or not known[:, _HIPS].any():
+        return bodies
+    present = bodies.any(axis=-1)
+    present[..., _BASE_OF_SPINE] = there
+    return bodies + AWAY * present[..., None]
 
 
 def _load(path: Path) -> np.ndarray:
@@ -92,12 +250,11 @@ def _load(path: Path) -> np.ndarray:
         raise ValueError(f"it is not a whole .npy file of numbers ({error})") from None
 
 
-def collect(raw: Path) -> Collection:
-    """Find the recordings that the folder's description speaks of."""
-    described = read_description(raw / DESCRIPTION)
+def collect(raw: Path, described: Mapping[str, Any], cut: str | None = None) -> Collection:
+    """Find the recordings that a description of the folder speaks of."""
     pattern, classes = re.compile(described["pattern"]), described["classes"]
     recordings, bad, seen = [], {}, set()
-    for name, path in files_under(raw, ".npy", ntu.SUFFIX, by_path=True).items():
+    for name, path in files_under(raw, ".npy", BVH, ntu.SUFFIX, by_path=True).items():
         match = pattern.fullmatch(name)
         if match is None:
             bad[path] = f"its name does not fit the pattern {described['pattern']}"
@@ -111,14 +268,16 @@ def collect(raw: Path) -> Collection:
             seen |= set(match.groupdict().items())
             full = path.relative_to(raw).as_posix()
             recordings.append(Recording(full, path, classes.index(match["class"]), parts))
-    joints = described.get("joints")
+    kept = "first" if cut == "head" else "middle"
+    reader = Reader.of(described, cut)
     return Collection(
         custom(described),
         recordings,
-        Reader(joints),
+        reader,
         bad,
         remarks=_strangers(described["protocols"], seen),
-        settings=f"custom {joints}",
+        settings=f"custom {reader}",
+        notes={CUT: f"of more than {MAX_FRAMES} frames cut to its {kept} {MAX_FRAMES}"},
     )
 
 

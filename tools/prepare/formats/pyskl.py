@@ -19,7 +19,14 @@ from dataset.skeleton import MAX_FRAMES, NUM_COORDINATES, NUM_JOINTS
 from options.prepare import BuildOptions, choice_option, raw_option
 from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.pickles import load_plain
-from tools.prepare.pipeline.recordings import Collection, Recording, remarks_on, state, two_bodies
+from tools.prepare.pipeline.recordings import (
+    Collection,
+    EmptyClipError,
+    Recording,
+    remarks_on,
+    state,
+    two_bodies,
+)
 
 PROTOCOLS = {"cross_view": "xview", "cross_subject": "xsub", "cross_setup": "xset"}
 """What the pickles call a protocol; `_train` and `_val` follow."""
@@ -55,7 +62,10 @@ class Annotations:
 
     def __call__(self, recording: Recording) -> np.ndarray:
         """Read the first 300 frames of a recording: (3, F, 25, 2) float32 metres."""
-        return two_bodies(_keypoint(self.by_name[recording.name])[:, :MAX_FRAMES])
+        bodies = _keypoint(self.by_name[recording.name])
+        if not len(bodies):  # how MMAction2 writes a clip with nobody in it
+            raise EmptyClipError
+        return two_bodies(bodies[:, :MAX_FRAMES])
 
 
 def _keypoint(annotation: Mapping[str, Any]) -> np.ndarray:

@@ -141,7 +141,9 @@ def _prepare(
         The bad files and their faults, and how often each note was made; "" of an empty clip.
     """
     tasks = splits.tasks(journal.frames)
-    work = Work(collection.read, not options.no_rotate_z, splits.writers)
+    work = Work(
+        collection.read, collection.normalise, not options.no_rotate_z, writers=splits.writers
+    )
     workers = 1 if collection.in_one_process else max(1, min(options.workers, len(tasks)))
     bad, notes = {}, Counter[str]()
     with (

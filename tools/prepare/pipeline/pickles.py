@@ -33,6 +33,11 @@ def _bytes(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    """Stand for `bytes` of Python 2, by which a pickle of protocol 2 makes an empty array."""
+    return b""
+
+
 _ADMITTED: dict[tuple[str, str], Callable] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
@@ -40,6 +45,7 @@ _ADMITTED: dict[tuple[str, str], Callable] = {
     ("builtins", "set"): set,
     ("__builtin__", "set"): set,
     ("builtins", "bytearray"): bytearray,
+    ("__builtin__", "bytes"): _no_bytes,
 } | {
     (f"{core}.{module}", name): function
     for core in ("numpy.core", "numpy._core")  # the name before and since NumPy 2

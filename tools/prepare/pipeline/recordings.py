@@ -18,6 +18,7 @@ import numpy as np
 
 from dataset.protocols import DataSet
 from dataset.skeleton import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
+from tools.prepare.pipeline.normalise import normalise
 
 ROW_NUMBERS = NUM_BODIES * NUM_JOINTS * NUM_COORDINATES
 """Numbers of a frame in formats that write it as one row."""
@@ -69,6 +70,7 @@ class Collection:
         item: what a recording is in messages, "file" or "clip".
         settings: stands for the source and the options where names, files and labels do not.
         in_one_process: whether `read` holds data that no other process should be given.
+        normalise: brings what `read` returns to 300 frames, told whether to turn spines upright.
         notes: what became of clips that `read` notes, by the word it notes them with.
     """
 
@@ -80,6 +82,7 @@ class Collection:
     item: str = "file"
     settings: str = ""
     in_one_process: bool = False
+    normalise: Callable[[np.ndarray, bool], np.ndarray] = normalise
     notes: Mapping[str, str] = field(default_factory=dict)
 
     @property

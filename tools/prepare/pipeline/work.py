@@ -11,7 +11,6 @@ import numpy as np
 
 from dataset.arrays import SplitWriter
 from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
-from tools.prepare.pipeline.normalise import normalise
 from tools.prepare.pipeline.recordings import EmptyClipError, Noted, Recording
 
 
@@ -41,11 +40,13 @@ class Work:
 
     Attributes:
         read: the collection's way to read a recording.
+        normalise: the collection's way to normalise it.
         rotate_z: whether the first frame's spine is turned onto +z.
         writers: what writes the rows.
     """
 
     read: Callable[[Recording], np.ndarray | Noted]
+    normalise: Callable[[np.ndarray, bool], np.ndarray]
     rotate_z: bool
     writers: list[SplitWriter]
 
@@ -63,7 +64,7 @@ class Work:
             return Outcome(task.index, note=str(error))
         except (ValueError, OSError) as error:
             return Outcome(task.index, fault=" ".join(str(error).split()))
-        clip = normalise(parsed, self.rotate_z)
+        clip = self.normalise(parsed, self.rotate_z)
         for number, row in task.rows:
             self.writers[number].write(row, clip)
         return Outcome(task.index, parsed.shape[1], note=note)
