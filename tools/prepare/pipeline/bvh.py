@@ -55,8 +55,8 @@ def read_bvh(content: bytes) -> tuple[list[Joint], np.ndarray]:
         raise ValueError("it is no whole BVH file: it has no MOTION")
     joints = _read_hierarchy(iter(parts[0].split()))
     channels = sum(len(joint.channels) for joint in joints)
-    if not channels or len(joints) > _MOST_JOINTS:
-        raise ValueError(f"its hierarchy has {len(joints)} joints and {channels} channels")
+    if not channels:
+        raise ValueError("its hierarchy has no channels")
     return joints, _read_motion(parts[1].split(), channels)
 
 
@@ -90,6 +90,8 @@ def _read_hierarchy(words: Iterator[str]) -> list[Joint]:
 
 def _read_joint(words: Iterator[str], joints: list[Joint], parent: int, word: str = "") -> int:
     """Read one joint up to its children, and return its place."""
+    if len(joints) == _MOST_JOINTS:
+        raise ValueError(f"its hierarchy has more than {_MOST_JOINTS} joints")
     name = " ".join(iter(words.__next__, "{"))
     if word.upper() == "END":
         name = joints[parent].name + END
