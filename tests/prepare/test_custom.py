@@ -16,6 +16,7 @@ from tests.support.other_formats import upright_body
 from tests.support.paths import ROOT
 from tests.support.raw_ntu import skeleton_text
 from tools.prepare.__main__ import main
+from tools.prepare.formats import custom
 
 PEOPLE, CLASSES = ("anna", "ben", "cleo"), ("wave", "point")
 DESCRIPTION = {
@@ -106,7 +107,7 @@ def test_an_interrupted_preparation_with_another_joint_map_begins_anew(
     tmp_path, capsys, monkeypatch
 ):
     first, second = list(range(30, 5, -1)), list(range(6, 31))
-    raw, load, opened = write(tmp_path / "raw", DESCRIPTION, first), np.load, []
+    raw, load, opened = write(tmp_path / "raw", DESCRIPTION, first), custom.map_array, []
 
     def stopping(*arguments, **more):
         if len(opened) == 3:
@@ -116,7 +117,7 @@ def test_an_interrupted_preparation_with_another_joint_map_begins_anew(
 
     (raw / "dataset.json").write_text(json.dumps(DESCRIPTION | {"joints": first}))
     with monkeypatch.context() as patch:
-        patch.setattr(np, "load", stopping)
+        patch.setattr(custom, "map_array", stopping)
         with pytest.raises(SystemExit):
             prepare(raw)
     assert "3 of 6 clips done; the same command goes on" in capsys.readouterr().err
@@ -259,10 +260,10 @@ BODY = np.ones((4, 25, 3), np.float32)
         (BODY[:, :20], "its shape is (4, 20, 3), not (F, 25, 3) or (bodies, F, 25, 3)"),
         (np.stack([BODY] * 3), "it has 3 bodies, not 1 or 2"),
         (BODY.astype("U3"), "it holds <U3, not numbers"),
-        (np.array([{}]), "it is not a whole .npy file of numbers"),
+        (np.array([{}]), "it is not a whole .npy file ("),
         (BODY * np.nan, "a coordinate that is not finite in frame 0"),
         (np.ones((301, 25, 3)), "it has 301 frames, not 1 to 300"),
-        (b"", "it is not a whole .npy file of numbers"),
+        (b"", "it is not a whole .npy file ("),
     ],
 )
 def test_a_bad_recording_is_named(tmp_path, capsys, content, fault):

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,16 +103,20 @@ class RunLog:
         self._board.close()
 
 
-def _keep_rows_before(path: Path, first_step: int) -> None:
-    """Drop the rows after a step, and a half-written last line; the file stays whole."""
-    if not path.is_file():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a metrics file, without those that an interruption cut or damage broke."""
+    rows = []
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        with suppress(ValueError, RecursionError):  # no JSON
             row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if row.get("step", 0) <= first_step:
-            kept.append(line + "\n")
-    write_whole(path, lambda file: file.write("".join(kept).encode()))
+            if isinstance(row, dict) and all(type(x) in (int, float) for x in row.values()):
+                rows.append(row)
+    return rows
+
+
+def _keep_rows_before(path: Path, first_step: int) -> None:
+    """Drop the rows after a step, and broken ones; the file stays whole."""
+    if path.is_file():
+        kept = [row for row in read_rows(path) if row.get("step", 0) <= first_step]
+        text = "".join(f"{json.dumps(row)}\n" for row in kept)
+        write_whole(path, lambda file: file.write(text.encode()))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dataset.batches import PretrainingBatches
+from dataset.reading import reading
 from moco import Method, Views
 from options.pretraining import PretrainingOptions
 from tools import checkpoint
@@ -125,9 +126,12 @@ class Trainer:
                 f"resumed from {path}, a published checkpoint: fresh draws from epoch "
                 f"{self.progress.epoch}"
             )
-        self.progress = Progress(**payload["progress"])
-        self.batches.generator.set_state(payload["random"]["epoch_generator"])
-        restore_random(payload["random"], self.batches.split.device)
+        with reading(path, "a checkpoint to go on from", "choose another"):
+            self.progress = Progress(**payload["progress"])
+            if not all(type(x) is int and x >= 0 for x in vars(self.progress).values()):
+                raise ValueError("its progress is not in whole numbers")
+            self.batches.generator.set_state(payload["random"]["epoch_generator"])
+            restore_random(payload["random"], self.batches.split.device)
         return f"resumed from {path} at epoch {self.progress.epoch}, batch {self.progress.batch}"
 
     def payload(self) -> Payload:

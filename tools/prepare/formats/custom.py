@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dataset.arrays import map_array
 from dataset.custom import DESCRIPTION, custom, read_description
 from dataset.skeleton import NUM_COORDINATES, NUM_JOINTS
 from options.prepare import BuildOptions, raw_option
@@ -65,7 +66,7 @@ class Reader:
         """Read one recording: (3, F, 25, 2) float32 metres; absent bodies are zero."""
         if recording.path.suffix == ntu.SUFFIX:
             return ntu.read(recording)
-        return self.parse(_load(recording.path))
+        return self.parse(map_array(recording.path, "it", ""))
 
     def parse(self, bodies: np.ndarray) -> np.ndarray:
         """Bring (F, V, 3) or (M, F, V, 3) to (3, F, 25, 2) float32."""
@@ -83,13 +84,6 @@ class Reader:
         if bodies.dtype.kind not in "fiu":
             raise ValueError(f"it holds {bodies.dtype}, not numbers")
         return two_bodies(bodies.reshape(-1, *bodies.shape[-3:])[:, :, joints])
-
-
-def _load(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"it is not a whole .npy file of numbers ({error})") from None
 
 
 def collect(raw: Path) -> Collection:

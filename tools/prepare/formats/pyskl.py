@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dataset.pickles import load_plain
 from dataset.protocols import DATASETS, PARTS, DataSet
 from dataset.skeleton import MAX_FRAMES, NUM_COORDINATES, NUM_JOINTS
 from options.prepare import BuildOptions, choice_option, raw_option
 from tools.prepare.pipeline.build import build
-from tools.prepare.pipeline.pickles import load_plain
 from tools.prepare.pipeline.recordings import Collection, Recording, remarks_on, state, two_bodies
 
 PROTOCOLS = {"cross_view": "xview", "cross_subject": "xsub", "cross_setup": "xset"}

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dataset.arrays import SplitWriter
+from dataset.reading import brief
 from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from tools.prepare.pipeline.normalise import normalise
 from tools.prepare.pipeline.recordings import EmptyClipError, Recording
@@ -58,6 +59,8 @@ class Work:
             return Outcome(task.index)
         except (ValueError, OSError) as error:
             return Outcome(task.index, fault=" ".join(str(error).split()))
+        except Exception as error:  # a damaged file may make a reader raise nearly anything
+            return Outcome(task.index, fault=f"it cannot be read ({brief(error)})")
         clip = normalise(parsed, self.rotate_z)
         for number, row in task.rows:
             self.writers[number].write(row, clip)
