@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
+from dataset.reading import printable
 from moco.config import Setting, SettingError
 
 Record = TypeVar("Record")
@@ -240,7 +241,7 @@ class Parser(Generic[Record]):
         try:
             return self.read(argv)
         except (ValueError, OSError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            print(printable(f"error: {' '.join(str(error).split())}"), file=sys.stderr)
             raise SystemExit(2) from None
 
     def read(self, argv: Sequence[str] | None = None) -> Record:

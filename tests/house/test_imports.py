@@ -20,14 +20,16 @@ MAY_IMPORT = {
 """Rooms of ours that a room may import from."""
 OF_OTHERS = {"dataset": {"numpy", "torch"}, "moco": {"torch"}, "options": set()}
 """Packages of others that a room may import; tools may import any."""
-OPTIONS_READ = {"moco.config", "dataset.skeleton", "dataset.protocols"}
+OPTIONS_READ = {"moco.config", "dataset.reading", "dataset.skeleton", "dataset.protocols"}
 """What options may import of other rooms."""
 LIGHT = {
     "dataset/skeleton.py": set(),
     "dataset/protocols.py": {"dataset.custom"},
-    "dataset/custom.py": {"dataset.protocols", "dataset.skeleton"},
+    "dataset/custom.py": {"dataset.protocols", "dataset.reading", "dataset.skeleton"},
+    "dataset/reading.py": set(),
     "moco/config.py": set(),
-    "tools/errors.py": set(),
+    "tools/errors.py": {"tools.terminal"},
+    "tools/terminal.py": {"dataset.reading"},
 }
 """What must need neither torch nor numpy, and the modules of ours that each may import."""
 LONGEST_SCRIPT = 70

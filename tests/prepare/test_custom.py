@@ -232,7 +232,7 @@ def test_a_description_that_makes_no_sense_is_refused(tmp_path, capsys, descript
 def test_a_description_that_is_no_json_or_not_there_is_refused(tmp_path, capsys):
     raw = write(tmp_path / "raw")
     (raw / "dataset.json").write_text("{")
-    assert "dataset.json: it is not JSON" in refused(raw, capsys)
+    assert "dataset.json is not a description in JSON" in refused(raw, capsys)
     (raw / "dataset.json").unlink()
     assert f"error: no file {raw / 'dataset.json'}; describe" in refused(raw, capsys)
 
