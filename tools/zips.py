@@ -3,14 +3,18 @@
 Neither torch nor a reader that skips over a member looks at checksums; `check` reads them all.
 """
 
+import io
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+
+import numpy as np
 
 from dataset.reading import reading
 
 AGAIN = "copy it again"
 _CHUNK = 2**20
+_MOST = 2**30  # bytes of arrays that are read whole
 _RATIO = 500
 """Bytes that one compressed byte may become; one-hot labels become a hundred, a bomb a thousand."""
 
@@ -68,3 +72,23 @@ def check(path: Path, what: str, names: Iterable[str] | None = None) -> None:
             with archive.open(name) as member:
                 while member.read(_CHUNK):
                     pass
+
+
+def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
+    """Read all arrays of a small .npz file; of plain values, and exactly as long as they say.
+
+    Raises:
+        ValueError: when one is damaged or holds objects, or all are larger than 1 GiB.
+        OSError: when it cannot be read.
+    """
+    arrays = {}
+    with open_zip(path, what) as archive, reading(path, what, AGAIN):
+        if sum(one.file_size for one in archive.infolist()) > _MOST:
+            raise zipfile.BadZipFile("its arrays are larger than any results")
+        for name in archive.namelist():
+            content = io.BytesIO(archive.read(name))
+            array = np.lib.format.read_array(content, allow_pickle=False)
+            if content.read(1) or array.dtype.kind not in "fiubSU":
+                raise ValueError(f"{name} is longer than it says, or holds {array.dtype}")
+            arrays[name.removesuffix(".npy")] = array
+    return arrays

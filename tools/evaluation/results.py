@@ -18,7 +18,7 @@ from torch import Tensor
 from dataset.reading import reading
 from tools.evaluation.metrics import top_k_hits
 from tools.files import write_whole
-from tools.zips import check
+from tools.zips import read_arrays
 
 Json = dict[str, Any]
 RESULTS = "results.json"
@@ -79,10 +79,8 @@ def load_scores(path: Path) -> Scores:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no scores at {path}; action_classification.py writes them")
-    check(path, SCORES)
+    content = read_arrays(path, SCORES)
     with reading(path, SCORES, "name a *_scores.npz"):
-        with np.load(path, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
         names, labels = content.pop("names").tolist(), content.pop("labels")
         scores = content.pop("scores")
     if scores.ndim != 2 or labels.shape != scores.shape[:1] or len(names) != len(scores):
