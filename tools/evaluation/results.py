@@ -86,7 +86,7 @@ def load_scores(path: Path) -> Scores:
     if scores.ndim != 2 or labels.shape != scores.shape[:1] or len(names) != len(scores):
         raise ValueError(f"{path}: {len(names)} names do not fit scores of shape {scores.shape}")
     kinds = {type(name) for name in names}, labels.dtype.kind, scores.dtype.kind
-    if kinds != ({str}, "i", "f") or not 0 <= labels.min() <= labels.max() < scores.shape[1]:
+    if kinds != ({str}, "i", "f") or labels.min() < 0:
         raise ValueError(f"{path} does not hold names, classes and a score of each class")
     if not np.isfinite(scores).all():
         raise ValueError(f"{path} has a score that is not finite; make it again")

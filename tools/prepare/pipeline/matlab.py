@@ -41,12 +41,15 @@ def read_array(content: bytes, name: str) -> np.ndarray | None:
     """
     if content[124:128] != b"\x00\x01IM":
         raise ValueError("it does not begin as MATLAB 5 files do")
-    for kind, body in _elements(content[_HEADER:], padded=False):
+    found = None
+    for kind, body in _elements(content[_HEADER:], padded=False):  # to the end: bytes may be added
         if kind == _COMPRESSED:
             kind, body = next(_elements(_decompressed(body)))
-        if kind == _ARRAY and (array := _array(body, name)) is not None:
-            return array
-    return None
+        if kind != _ARRAY:
+            raise ValueError(f"it holds an element of type {kind}")
+        array = _array(body, name)
+        found = array if found is None else found
+    return found
 
 
 def _decompressed(content: bytes) -> bytes:
