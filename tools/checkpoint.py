@@ -97,7 +97,9 @@ def read(path: Path) -> Payload:
     Raises:
         ValueError: truncated, not a checkpoint, or without a `state_dict`.
     """
-    if zipfile.is_zipfile(path):
+    with reading(path, WHOLE, "copy it again or choose another"):
+        zipped = zipfile.is_zipfile(path)  # before PyTorch 1.6 it was none
+    if zipped:
         check(path, WHOLE)  # torch.load does not look at checksums
     with reading(path, WHOLE, "copy it again or choose another"), path.open("rb") as file:
         payload = torch.load(file, map_location="cpu", weights_only=True)

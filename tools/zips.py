@@ -56,7 +56,7 @@ def _check_claims(members: list[zipfile.ZipInfo], size: int) -> None:
 
 
 def check(path: Path, what: str, names: Iterable[str] | None = None) -> None:
-    """Read members once and compare their checksums; about a second for 1 GB.
+    """Read members once and compare their checksums: 0.3 s a GB stored, 2 s a GB compressed.
 
     Args:
         path: the archive.

@@ -56,14 +56,14 @@ def test_labels_may_be_numpy_scalars_as_those_of_cmd_and_aimclr(tmp_path, kind):
     assert [type(label) for label in labels] == [int, int]
 
 
-F8 = b"cnumpy\ndtype\n(X\x02\x00\x00\x00f8I00\nI01\ntR"
-OBJECTS = b"cnumpy\ndtype\n(X\x03\x00\x00\x00%sI00\nI01\ntR"
+PLAIN = b"cnumpy\ndtype\n(X\x02\x00\x00\x00%sI00\nI01\ntR"
+F8 = PLAIN % b"f8"
 FROMBUFFER = b"cnumpy.core.numeric\n_frombuffer\n"
 HOSTILE = {
     "a structured dtype": pickle.dumps(np.zeros(2, [("a", "O"), ("b", "<i8")])),
     "objects": pickle.dumps(np.array([{}], object)),
     "times": pickle.dumps(np.array(["2020"], "M8[s]")),
-    "void": b"\x80\x02" + OBJECTS % b"V16" + b".",
+    "void": b"\x80\x02" + PLAIN % b"V9" + b".",
     "flags of objects": F8 + b"(I3\nX\x01\x00\x00\x00<NNNI-1\nI-1\nI63\ntb.",
     "fields in a state": F8 + b"(I3\nX\x01\x00\x00\x00<N(X\x01\x00\x00\x00at}I16\nI8\nI63\ntb.",
     "a type that is no text": b"cnumpy\ndtype\n(cnumpy\ndtype\nI00\nI01\ntR.",
@@ -114,8 +114,10 @@ def test_the_memo_takes_no_more_room_than_it_has_entries(tmp_path):
 
 
 def test_an_address_cannot_be_written_to(tmp_path):
-    """With such a state of a dtype NumPy takes the bytes for addresses of objects: exit 139."""
-    dtype = F8 + b"(I3\nX\x01\x00\x00\x00|NNNI8\nI8\nI63\ntb"
+    """With such a state of a dtype NumPy takes the array's bytes for an object: exit 139."""
+    objects, void = PLAIN % b"O8", PLAIN % b"V8"
+    field = b"}X\x01\x00\x00\x00a(" + objects + b"I0\nts"
+    dtype = void + b"(I3\nX\x01\x00\x00\x00|N(X\x01\x00\x00\x00at" + field + b"I8\nI1\nI1\ntb"
     array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntC\x01btR"
     path = tmp_path / "x.pkl"
     path.write_bytes(b"\x80\x03" + array + b"(I1\n(I1\nt" + dtype + b"I00\nC\x08AAAAAAAAtb.")
@@ -123,4 +125,4 @@ def test_an_address_cannot_be_written_to(tmp_path):
     command = [sys.executable, "-c", f"{code}; load_plain(Path(sys.argv[1]))", str(path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "a dtype that is not plain" in done.stderr
+    assert "a dtype that is no plain number or text" in done.stderr
