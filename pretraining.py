@@ -10,6 +10,7 @@ from options.pretraining import PretrainingOptions, parse
 from tools.errors import one_line_errors
 
 if TYPE_CHECKING:
+    from tools.training.ranks import Ranks
     from tools.training.trainer import Trainer
 
 
@@ -18,25 +19,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse(argv)
 
     with one_line_errors():
-        from tools.training.log import RunLog  # torch loads only once the options are right
+        from tools.training.ranks import joined  # torch loads only once the options are right
 
-        trainer = build(options)
-        log = RunLog(
-            options.checkpoints.folder,
-            steps=len(trainer.batches),
-            epochs=options.training.epochs,
-            first_step=trainer.progress.step,
-            watched=trainer.method.watched,
-        )
-        try:
-            trainer.run(log)
-        finally:
-            log.close()
+        with joined() as ranks:
+            trainer = build(options, ranks)
+            log = trainer.open_log()
+            try:
+                trainer.run(log)
+            finally:
+                log.close()
     if trainer.stopped_by is not None:
         sys.exit(128 + trainer.stopped_by)
 
 
-def build(options: PretrainingOptions) -> Trainer:
+def build(options: PretrainingOptions, ranks: Ranks) -> Trainer:
     """Options to parts: the split, the model and what trains it."""
     from dataset.arrays import load_arrays
     from dataset.batches import PretrainingBatches
@@ -46,16 +42,21 @@ def build(options: PretrainingOptions) -> Trainer:
     from tools.training.trainer import Trainer
 
     data, resume = options.data, options.checkpoints.resume
-    device = runtime.pick_device(options.run.device)
+    device = ranks.device(runtime.pick_device(options.run.device))
     runtime.set_precision(options.speed.precision, device)
-    path = checkpoint.find(resume) if resume else None
+    path = ranks.first(lambda: checkpoint.find(resume)) if resume else None
     split = PackedSplit.from_arrays(load_arrays(data.folder, "train"), device)
-    seed = runtime.seed_everything(options.run.seed)
-    generator = runtime.data_generator(seed)
-    size = options.training.batch_size
-    batches = PretrainingBatches(split, data.stream, size, generator, data.augmentation)
+    seed = ranks.first(lambda: runtime.seed_everything(options.run.seed))
+    batches = PretrainingBatches(
+        split,
+        data.stream,
+        batch_size=options.training.batch_size,
+        generator=runtime.data_generator(seed),
+        augmentation=data.augmentation,
+        rows=ranks.rows(options.training.batch_size),
+    )
     model = HiCo(options.encoder, options.contrast).to(device)
-    trainer = Trainer(model, batches, options)
+    trainer = Trainer(model, batches, options, ranks)
     if options.run.workers is not None:
         print("--workers is not needed: batches are made on the device")
     print(f"{len(split)} clips of {data.folder}, {model.config.kind} on {device}, seed {seed}")

@@ -92,6 +92,10 @@ class EpochDraws(NamedTuple):
         stages = tuple(_each(draws, change) for draws in self.stages)
         return EpochDraws(change(self.clips), _each(self.window, change), stages)
 
+    def share(self, rows: slice) -> "EpochDraws":
+        """Keep some of the B clips of each batch."""
+        return self.each(lambda part: part[:, rows] if part is self.clips else part[:, :, rows])
+
     def tensors(self) -> list[Tensor]:
         """All of them, in one order."""
         return [self.clips, *self.window, *(part for draws in self.stages for part in draws)]
@@ -117,6 +121,7 @@ class PretrainingBatches:
         batch_size: int,
         generator: torch.Generator,
         augmentation: str = "hico",
+        rows: slice = slice(None),  # noqa: B008
     ) -> None:
         """Nothing is drawn yet.
 
@@ -126,12 +131,13 @@ class PretrainingBatches:
             batch_size: B; the last partial batch of an epoch is dropped.
             generator: of the CPU; its state at the start of an epoch fixes the epoch.
             augmentation: name of a pipeline, a row of `dataset.protocols.AUGMENTATIONS`.
+            rows: which clips of each batch are made, where several processes share it out.
 
         Raises:
             ValueError: no such pipeline.
         """
         self.split, self.stream = split, stream
-        self.batch_size, self.generator = batch_size, generator
+        self.batch_size, self.generator, self.rows = batch_size, generator, rows
         self.pipeline = load_pipeline(augmentation)
         self.epoch_state = generator.get_state()
         self._draws: EpochDraws | None = None
@@ -145,7 +151,7 @@ class PretrainingBatches:
         self.epoch_state = self.generator.get_state()
         draws = EpochDraws.draw(
             self.split.num_frames, self.batch_size, self.generator, self.pipeline
-        )
+        ).share(self.rows)
         if self._draws is None:
             place = self._position.device
             self._draws = draws.each(lambda part: torch.empty_like(part, device=place))

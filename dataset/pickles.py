@@ -42,11 +42,13 @@ class _Bounded:
         self._file, self.size = file, size
 
     def read(self, count: int) -> bytes:
+        """Read exactly so many bytes."""
         if count > self.size - self._file.tell():
             raise pickle.UnpicklingError("it is cut short")
         return self._file.read(count)
 
     def readline(self) -> bytes:
+        """Read to the end of a line."""
         return self._file.readline()
 
 
@@ -56,6 +58,7 @@ class _Array:
     made: np.ndarray | None = None
 
     def build(self, state: tuple) -> np.ndarray:
+        """Make the array of its state: version, shape, dtype, order, bytes."""
         _, shape, dtype, by_column, content = state
         self.made = _frombuffer(content, dtype, shape, "F" if by_column else "C")
         return self.made
@@ -70,6 +73,7 @@ class _Dtype:
         self.made = np.dtype(name)
 
     def build(self, state: tuple) -> "_Dtype":
+        """Take a state that is what NumPy writes of this dtype."""
         made = self.made.newbyteorder(state[1]) if state[1] in ("<", ">") else self.made
         if state != made.__reduce__()[2]:
             raise pickle.UnpicklingError("it has a dtype that is not plain")
@@ -201,6 +205,7 @@ def _checked(
     """Refuse keys that are neither text nor a number: hashing nested tuples may never end."""
 
     def load_checked(unpickler: _PlainUnpickler) -> None:
+        """Look at the keys on the stack first."""
         if any(type(key) not in (str, int) for key in unpickler.stack[keys]):
             raise pickle.UnpicklingError("it has a key that is neither text nor a number")
         load(unpickler)

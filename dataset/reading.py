@@ -1,4 +1,4 @@
-"""Files of others: whatever a reader raises becomes one line, and their text becomes printable.
+"""Files of others: whatever a reader raises becomes one line, and their values are shown in short.
 
 Imports nothing heavy.
 """
@@ -42,18 +42,3 @@ def shown(value: object) -> str:
     if isinstance(value, int | float | str | None) and len(text := str(value)[:60]) < 60:
         return text
     return f"a {type(value).__name__}"
-
-
-def printable(text: str, kept: str = "\n\t", encoding: str = "utf-8") -> str:
-    r"""Escape what a terminal obeys or cannot show: \x1b, a carriage return, a lone surrogate.
-
-    Args:
-        text: to be printed.
-        kept: control characters that stay.
-        encoding: of the terminal.
-    """
-    plain = "".join(
-        one if one.isprintable() or one in kept else one.encode("unicode_escape").decode()
-        for one in text
-    )
-    return plain.encode(encoding, "backslashreplace").decode(encoding)

@@ -75,8 +75,25 @@ class Heads(nn.Module):
             spatial=self.spatial(features.part.flatten(1)),
             instance=self.instance(features.instance),
         )
-        # Float32 from here on, whatever precision the networks ran in.
-        return Levels(*(F.normalize(projection.float(), dim=-1) for projection in projections))
+        return Levels(*(F.normalize(at_least_float32(each), dim=-1) for each in projections))
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """The contrast is computed in float32, whatever lower precision the networks ran in."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def pack(keys: Levels[Tensor]) -> Tensor:
+    """Put the keys of a clip side by side: five levels, as `Heads` gives them, to (N, 2G+3, D)."""
+    domains = torch.stack([keys.temporal, keys.spatial, keys.instance], dim=1)
+    return torch.cat([keys.clip, keys.part, domains], dim=1)
+
+
+def unpack(packed: Tensor) -> Levels[Tensor]:
+    """The inverse of `pack`."""
+    G = (packed.shape[1] - 3) // 2
+    clip, part, domains = packed.split([G, G, 3], dim=1)
+    return Levels(clip, part, *domains.unbind(dim=1))
 
 
 def xavier_matrices(module: nn.Module) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from moco.config import ContrastConfig, EncoderConfig, read_encoder_config
 from moco.encoders.hierarchical import HierarchicalEncoder, Views
-from moco.heads import LEVELS, Heads, Levels, xavier_matrices
+from moco.heads import LEVELS, Heads, Levels, pack, unpack, xavier_matrices
 from moco.kernels.device import float32_only
 from moco.loss import Losses, compare, hierarchical_contrast
 from moco.method import Method
@@ -131,5 +131,7 @@ class HiCo(Method):
         Args:
             keys: as `forward` returns them; clip and part go in clip by clip, level within clip.
         """
+        if self.gather is not None:
+            keys = unpack(self.gather(pack(keys)))
         for level, projections in keys.items():
             self.queues[level].enqueue(projections.flatten(0, -2))

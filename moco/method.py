@@ -5,7 +5,7 @@ of moco/config.py.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
@@ -32,11 +32,14 @@ class Method(nn.Module, ABC):
         name: its row in `METHODS`.
         losses: the NamedTuple that `step` returns.
         watched: the fields of `losses` that are shares in [0, 1] and are shown beside the loss.
+        gather: where N processes train one model, brings the rows of all of them together,
+            (B / N, …) to (B, …); None where one process does.
     """
 
     name: ClassVar[str]
     losses: ClassVar[type[NamedLosses]]
     watched: ClassVar[tuple[str, ...]] = ()
+    gather: Callable[[Tensor], Tensor] | None = None
 
     @classmethod
     @abstractmethod

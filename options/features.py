@@ -6,7 +6,7 @@ from pathlib import Path
 from dataset.protocols import PARTS
 from moco.config import SettingError
 from options.groups import RANDOM, DataOptions, EvaluationOptions, RunOptions, file_option
-from options.parser import REQUIRED, Parser, changed, group, one_of, option
+from options.parser import Parser, changed, file_path, group, one_of, option
 from options.retrieval import SearchOptions
 
 LEVELS = ("clip", "part", "temporal", "spatial", "instance")
@@ -40,7 +40,7 @@ class FeaturesOptions(EvaluationOptions):
     """Everything the command is told.
 
     Raises:
-        SettingError: a name that is no .npz, or projections of a random encoder.
+        SettingError: nothing to write, a name that is no .npz, or projections of a random encoder.
     """
 
     data: DataOptions = group(
@@ -50,7 +50,15 @@ class FeaturesOptions(EvaluationOptions):
         stream={"flags": ("--stream", "--finetune-skeleton-representation")},
     )
     wanted: WantedOptions = group(WantedOptions, "features")
-    output: Path = file_option(REQUIRED, "FILE.npz", "file for the features")
+    output: Path | None = file_option(None, "FILE.npz", "file for the features")
+    projector: Path | None = option(
+        None,
+        read=file_path,
+        metavar="DIR",
+        title="files",
+        help="folder for TensorBoard's projector, with names and classes of at most 2,000 clips",
+        shown="none",
+    )
     run: RunOptions = group(
         RunOptions, "run", seed={"default": 0, "shown": "0", "help": "of a random encoder"},
         print_freq={"help": "unneeded; taken as the other evaluations take it"},
@@ -58,7 +66,9 @@ class FeaturesOptions(EvaluationOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.output.suffix != ".npz":
+        if self.output is None and self.projector is None:
+            raise SettingError("output", "", "is missing; give it, or --projector DIR, or both")
+        if self.output is not None and self.output.suffix != ".npz":
             raise SettingError("output", self.output, "the name must end in .npz")
         if self.wanted.projections and self.pretrained == RANDOM:
             fault = "a random encoder has no trained heads; leave it out"
@@ -69,6 +79,6 @@ def parser() -> Parser[FeaturesOptions]:
     """The command line of tools.features."""
     return Parser(
         FeaturesOptions,
-        "Write features of a data set at any level to an .npz file.",
+        "Write features of a data set at any level, to a file or for TensorBoard to show.",
         program="python -m tools.features",
     )

@@ -25,8 +25,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
-from dataset.reading import printable
 from moco.config import Setting, SettingError
+from options.terminal import printable
 
 Record = TypeVar("Record")
 Reader = Callable[[str], Any]

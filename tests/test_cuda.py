@@ -16,6 +16,9 @@ from moco.loss import compare
 from options.classification import ClassifierOptions, usual
 from tests.moco.test_published_model import NAMES, Golden
 from tests.support.tiny import write_dataset
+from tests.support.waiting import HANGS
+from tests.training.several import without_dropout
+from tests.training.test_many import ENDLESS, srun, torchrun, trained
 from tests.training.test_pretraining import arguments, losses
 from tools.checkpoint import make_optimizer, read
 from tools.evaluation.features import extract
@@ -28,6 +31,7 @@ from tools.training.trainer import LAST, training_step
 DEVICE = "cuda"
 KINDS = ("GRU", "LSTM", "Transformer")
 NEAR = {"rtol": 1e-4, "atol": 1e-5}
+two_gpus = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
@@ -210,6 +214,33 @@ def test_where_recording_fails_dropout_and_the_run_go_on(data, tmp_path, monkeyp
     monkeypatch.undo()
     pretrain(data, tmp_path / "plain", "--encoder", "Transformer", "--graph", "off")
     close_losses(tmp_path / "broken", tmp_path / "plain")
+
+
+@two_gpus
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_gpus_give_the_losses_of_one(data, tmp_path, monkeypatch, kind):
+    without_dropout(monkeypatch.setattr)
+    options = (*RUN, "--encoder", kind)
+    pretraining.main(arguments(data, tmp_path / "one", *options, "--graph", "off"))
+    said = torchrun(2, arguments(data, tmp_path / "two", *options))
+    assert "steps: plain, 2 processes meet within each" in said
+    close_losses(tmp_path / "two", tmp_path / "one")
+    last = str(tmp_path / "two" / LAST)
+    more = ("--epochs", "5", "--resume", last)
+    pretraining.main(arguments(data, tmp_path / "one", *options, "--graph", "off", *more))
+    torchrun(2, arguments(data, tmp_path / "two", *options, *more))
+    close_losses(tmp_path / "two", tmp_path / "one")
+
+
+@two_gpus
+def test_when_a_process_with_a_gpu_is_killed_the_other_ends(data, tmp_path):
+    processes = srun(2, arguments(data, tmp_path, *RUN, *ENDLESS))
+    trained(processes[0])
+    processes[1].kill()
+    _, err = processes[0].communicate(timeout=HANGS)
+    assert processes[0].returncode == 2
+    assert "error: rank 0 stops with the run: a process was killed" in err
+    processes[1].communicate()
 
 
 def test_features_and_the_probe_on_them_are_the_cpus(data):

@@ -122,7 +122,7 @@ def _faults(payload: Payload) -> Iterator[str]:
     for name in _PLAIN:
         if not _is_plain(payload.get(name)):
             yield f"holds more than plain values in {name}"
-    for tensor in _tensors(payload):
+    for tensor in _all_tensors(payload):
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
             yield "holds a tensor that is not dense"
         elif tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
@@ -137,13 +137,13 @@ def _is_plain(value: object) -> bool:
     return value is None or type(value) in (str, int, float, bool)
 
 
-def _tensors(value: object) -> Iterator[torch.Tensor]:
+def _all_tensors(value: object) -> Iterator[torch.Tensor]:
     """All tensors in nested entries."""
     if torch.is_tensor(value):
         yield value
     elif isinstance(value, dict | list | tuple):
         for one in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(one)
+            yield from _all_tensors(one)
 
 
 def to_method(payload: Payload, path: Path) -> Method:

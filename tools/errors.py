@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools.terminal import escaped_output
+from options.terminal import escaped_output
 
 EXPECTED = (OSError, ValueError, FloatingPointError)
 ROOT = Path(__file__).resolve().parents[1]

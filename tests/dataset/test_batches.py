@@ -389,3 +389,19 @@ def test_an_unknown_pipeline_and_one_without_a_stream_are_refused():
     for steps in ((SPATIAL,), (STREAM, SPATIAL, STREAM)):
         with pytest.raises(ValueError, match="takes the stream once"):
             Pipeline(steps)
+
+
+def test_the_parts_of_a_batch_are_the_batch_for_every_pipeline():
+    split = PackedSplit.from_arrays(dense_split())
+    for name in AUGMENTATIONS:
+
+        def epoch(rows, name=name):
+            generator = torch.Generator().manual_seed(4)
+            made = PretrainingBatches(split, "joint", 4, generator, name, rows)
+            made.start_epoch()
+            assert len(made) == 2
+            return [layout for view in made.batch(1) for layout in view]  # four of (B, …)
+
+        whole, first, second = map(epoch, (slice(0, 4), slice(0, 2), slice(2, 4)))
+        for batch, one, other in zip(whole, first, second, strict=True):
+            torch.testing.assert_close(torch.cat([one, other]), batch, rtol=1e-6, atol=1e-6)

@@ -20,7 +20,7 @@ MAY_IMPORT = {
 """Rooms of ours that a room may import from."""
 OF_OTHERS = {"dataset": {"numpy", "torch"}, "moco": {"torch"}, "options": set()}
 """Packages of others that a room may import; tools may import any."""
-OPTIONS_READ = {"moco.config", "dataset.reading", "dataset.skeleton", "dataset.protocols"}
+OPTIONS_READ = {"moco.config", "dataset.skeleton", "dataset.protocols"}
 """What options may import of other rooms."""
 LIGHT = {
     "dataset/skeleton.py": set(),
@@ -28,8 +28,8 @@ LIGHT = {
     "dataset/custom.py": {"dataset.protocols", "dataset.reading", "dataset.skeleton"},
     "dataset/reading.py": set(),
     "moco/config.py": set(),
-    "tools/errors.py": {"tools.terminal"},
-    "tools/terminal.py": {"dataset.reading"},
+    "options/terminal.py": set(),
+    "tools/errors.py": {"options.terminal"},
 }
 """What must need neither torch nor numpy, and the modules of ours that each may import."""
 LONGEST_SCRIPT = 70

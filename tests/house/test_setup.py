@@ -112,14 +112,29 @@ def test_the_quickstart_refuses_what_it_does_not_know(project, arguments, says):
     assert not (project / "calls").exists()
 
 
-def test_ci_calls_exactly_the_test_script(tmp_path):
+@pytest.mark.parametrize("browser", [True, False])
+def test_ci_brings_a_browser_where_there_is_none_and_calls_exactly_the_test_script(
+    tmp_path, browser
+):
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
     program(tmp_path / "test.sh", 'echo "tests: $#"')
+    for name, says in (("apt-get", 'echo "apt-get $1" >&2'), ("dirname", "/usr/bin/dirname $*")):
+        program(tmp_path / "bin" / name, says)
+    if browser:
+        program(tmp_path / "bin" / "chromium", "")
+    (tmp_path / "bin" / "bash").symlink_to(BASH)
     done = subprocess.run(
-        [BASH, tmp_path / ".ci" / "run"], cwd="/", capture_output=True, text=True, check=True
+        [BASH, tmp_path / ".ci" / "run"],
+        cwd="/",
+        env={"PATH": str(tmp_path / "bin")},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout == "tests: 0\n"
+    asked = done.stderr.splitlines()
+    assert asked == ([] if browser else ["apt-get update", "apt-get install"])
 
 
 @pytest.mark.parametrize("name", ["quickstart.sh", "test.sh", ".ci/run", "tools/setup.sh"])

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from dataset.reading import printable, reading
+from dataset.reading import reading
+from options.terminal import escaped_output, printable
 from tests.support.other_formats import draw_recordings, pyskl_content, write_pickle
 from tools.errors import one_line_errors
 from tools.prepare.__main__ import main
-from tools.terminal import escaped_output
 
 
 def test_control_characters_are_shown_not_obeyed():

@@ -164,3 +164,8 @@ def test_where_recording_fails_the_run_goes_on_plainly_and_says_so(
 )
 def test_the_choice_says_why(wanted, device, resident, how):
     assert choose_recorder(wanted, torch.device(device), resident) == (None, how)
+
+
+def test_a_step_in_which_processes_meet_is_not_recorded():
+    how = "plain, 2 processes meet within each"
+    assert choose_recorder("auto", torch.device("cuda"), True, 2) == (None, how)

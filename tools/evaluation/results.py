@@ -93,14 +93,14 @@ def load_scores(path: Path) -> Scores:
     return Scores(names, labels, scores, {name: str(value) for name, value in content.items()})
 
 
-def read_json(path: Path) -> Json:
-    """Read an object that `write_json` wrote.
+def read_json(path: Path, what: str = "a results file") -> Json:
+    """Read an object that `write_json` wrote; `what` it is, for messages.
 
     Raises:
         ValueError: when it is anything else.
         OSError: when it cannot be read.
     """
-    with reading(path, "a results file", "run the evaluation again"):
+    with reading(path, what, "make it again"):
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError(f"it holds {type(content).__name__}")

@@ -24,6 +24,7 @@ from tools.checkpoint import fingerprint, load_encoder
 from tools.evaluation.features import extract
 from tools.evaluation.results import VERSION, Json
 from tools.runtime import machine, pick_device, seed_everything
+from tools.training.ranks import refuse_many
 
 PARTS = {"train": "train", "val": "test", "test": "test"}
 """What a part of a split may be called, and its attribute of Downstream."""
@@ -63,8 +64,10 @@ class Downstream:
 
         Raises:
             FileNotFoundError: when there is no such checkpoint or split.
-            ValueError: when one of them is damaged, or the two do not fit.
+            ValueError: when one of them is damaged, or the two do not fit, or torchrun started
+                several processes.
         """
+        refuse_many()
         if options.run.workers is not None:
             report("--workers is not needed: the clips lie on the device")
         device, seed = pick_device(options.run.device), seed_everything(options.run.seed)

@@ -121,7 +121,7 @@ class Repeated:
 
 
 def choose_recorder(
-    wanted: str, device: torch.device, resident: bool
+    wanted: str, device: torch.device, resident: bool, processes: int = 1
 ) -> tuple[Recorder | None, str]:
     """Choose between recorded and plain runs.
 
@@ -129,6 +129,7 @@ def choose_recorder(
         wanted: "auto" records where it can, "off" never.
         device: where the work runs.
         resident: whether all that the work reads lies there.
+        processes: how many train one model.
 
     Returns:
         A recorder or None, and what was chosen and why.
@@ -137,6 +138,8 @@ def choose_recorder(
         return None, "plain, by --graph off"
     if device.type != "cuda":
         return None, f"plain, {device.type} needs no graph"
+    if processes > 1:
+        return None, f"plain, {processes} processes meet within each"
     if not resident:
         return None, "plain, the clips do not fit the GPU and come from the host"
     return CudaGraph(device), f"a CUDA graph, after {WARM_UP} plain ones"

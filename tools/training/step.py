@@ -4,6 +4,7 @@ import torch
 
 from moco import Method, Views
 from moco.method import NamedLosses
+from tools.training.ranks import ALONE, Ranks
 
 
 def training_step(
@@ -12,6 +13,7 @@ def training_step(
     query: Views,
     key: Views,
     precision: str = "fp32",
+    ranks: Ranks = ALONE,
 ) -> NamedLosses:
     """The method's own step, backward and descent; waits for nothing on the host.
 
@@ -21,13 +23,15 @@ def training_step(
         query: first view of the batch.
         key: second view.
         precision: "bf16" runs the networks under autocast; the rest is float32 anyway.
+        ranks: the processes that share out the batch.
 
     Returns:
-        Losses of the batch before the step, detached.
+        Losses of this process' part of the batch before the step, detached.
     """
     with torch.autocast(query.time.device.type, torch.bfloat16, enabled=precision == "bf16"):
         losses = method.step(query, key)
     optimizer.zero_grad(set_to_none=True)
     losses.total.backward()
+    ranks.average_gradients(method.learned().values())
     optimizer.step()
     return type(losses)(*(value.detach() for value in losses))

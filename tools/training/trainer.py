@@ -19,7 +19,8 @@ from options.pretraining import PretrainingOptions
 from tools import checkpoint
 from tools.checkpoint import Payload
 from tools.runtime import random_states, restore_random, until_signal
-from tools.training.log import RunLog
+from tools.training.log import RunLog, Silence
+from tools.training.ranks import ALONE, Ranks
 from tools.training.recorded import Repeated, choose_recorder
 from tools.training.schedule import learning_rate
 from tools.training.step import training_step
@@ -70,7 +71,11 @@ class Trainer:
     """
 
     def __init__(
-        self, method: Method, batches: PretrainingBatches, options: PretrainingOptions
+        self,
+        method: Method,
+        batches: PretrainingBatches,
+        options: PretrainingOptions,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Nothing is trained yet.
 
@@ -78,8 +83,9 @@ class Trainer:
             method: on the device of the batches.
             batches: made with `options`.
             options: of the run.
+            ranks: the processes that train the same method.
         """
-        self.method, self.batches, self.options = method, batches, options
+        self.method, self.batches, self.options, self.ranks = method, batches, options, ranks
         self.folder = options.checkpoints.folder
         training, device = options.training, batches.split.device
         self.optimizer = checkpoint.make_optimizer(
@@ -89,7 +95,7 @@ class Trainer:
             weight_decay=training.weight_decay,
         )
         resident = batches.split.frames.device.type == device.type
-        recorder, how = choose_recorder(options.speed.graph, device, resident)
+        recorder, how = choose_recorder(options.speed.graph, device, resident, ranks.size)
         if recorder is not None:  # a number would be fixed by the recording
             for group in self.optimizer.param_groups:
                 group["lr"] = torch.tensor(training.lr, device=device)
@@ -97,9 +103,22 @@ class Trainer:
         self.steps = Repeated(self._step, device, recorder, how)
         self.progress = self._at_epoch(training.start_epoch)
         self.stopped_by: int | None = None
+        self._signal: int | None = None
         self._window = _Window()
         self._last_written = -float("inf")
         self._writing_seconds = 0.0
+
+    def open_log(self) -> RunLog | Silence:
+        """The log of the run from where it stands; rank 0 alone writes one."""
+        if self.ranks.rank > 0:
+            return Silence()
+        return RunLog(
+            self.folder,
+            steps=len(self.batches),
+            epochs=self.options.training.epochs,
+            first_step=self.progress.step,
+            watched=self.method.watched,
+        )
 
     def _at_epoch(self, epoch: int) -> Progress:
         return Progress(epoch=epoch, step=epoch * len(self.batches))
@@ -117,7 +136,7 @@ class Trainer:
         Raises:
             ValueError: another model, other data, or no optimiser.
         """
-        payload = checkpoint.read(path)
+        payload = self.ranks.first(lambda: checkpoint.read(path))
         checkpoint.load_into(self.method, self.data, payload, path)
         checkpoint.restore_optimizer(self.optimizer, payload, path)
         if "random" not in payload:
@@ -144,10 +163,11 @@ class Trainer:
             self.progress.epoch,
             data=self.data,
             progress=vars(self.progress).copy(),
+            world_size=self.ranks.size,
             random={"epoch_generator": generator, **random_states(self.batches.split.device)},
         )
 
-    def run(self, log: RunLog) -> None:
+    def run(self, log: RunLog | Silence) -> None:
         """Train to the last epoch, or to the first SIGINT or SIGTERM; both leave checkpoint_last.
 
         Args:
@@ -157,6 +177,9 @@ class Trainer:
             FloatingPointError: a loss that is not finite; no checkpoint is written after it.
         """
         self.method.train()
+        if self.ranks.size > 1:
+            self.ranks.share(self.method)
+            self.method.gather = self.ranks.gather
         with until_signal(self._stop):
             while self.progress.epoch < self.options.training.epochs and self.stopped_by is None:
                 self._run_epoch(log)
@@ -168,9 +191,14 @@ class Trainer:
             )
 
     def _stop(self, number: int) -> None:
-        self.stopped_by = number
+        self._signal = number
 
-    def _run_epoch(self, log: RunLog) -> None:
+    def _stopping(self) -> bool:
+        """Whether any process was sent a signal; all of them ask before each batch."""
+        self.stopped_by = self.ranks.agree(self._signal)
+        return self.stopped_by is not None
+
+    def _run_epoch(self, log: RunLog | Silence) -> None:
         progress, batches, training = self.progress, self.batches, self.options.training
         rate = learning_rate(
             training.lr,
@@ -183,7 +211,7 @@ class Trainer:
         batches.start_epoch()
         log.start_epoch(progress.epoch, progress.batch)
         self._window = _Window()
-        while progress.batch < len(batches) and self.stopped_by is None:
+        while progress.batch < len(batches) and not self._stopping():
             batches.seek(progress.batch)
             self._window.losses.append(self.steps().clone())
             progress.batch += 1
@@ -207,16 +235,17 @@ class Trainer:
     def _step(self) -> Tensor:
         """One step on the batch that was sought: its losses and their total, (losses + 1,)."""
         query, key = (Views(*view) for view in self.batches.views())
-        precision = self.options.speed.precision
-        losses = training_step(self.method, self.optimizer, query, key, precision)
+        precision, seed = self.options.speed.precision, self.batches.generator.initial_seed()
+        self.ranks.seed_dropout(seed, self.progress.step)
+        losses = training_step(self.method, self.optimizer, query, key, precision, self.ranks)
         return torch.stack([*losses, losses.total])
 
-    def _read_losses(self, log: RunLog, rate: float) -> None:
+    def _read_losses(self, log: RunLog | Silence, rate: float) -> None:
         """Read the losses since the last row: the only wait for the device within an epoch."""
         window, self._window = self._window, _Window()
         if not window.losses:
             return
-        values = torch.stack(window.losses).cpu()  # (steps, losses + 1)
+        values = self.ranks.mean(torch.stack(window.losses)).cpu()  # (steps, losses + 1)
         names = (*self.method.losses._fields, "loss")
         self._refuse_broken(values, names, rate)
         seconds = clock() - window.began
@@ -246,8 +275,7 @@ class Trainer:
         """Keep the epochs that the published code keeps: counted from 0, divisible."""
         epoch = self.progress.epoch - 1
         if epoch % self.options.checkpoints.save_freq == 0:
-            path = self.folder / f"checkpoint_{epoch:04d}.pth.tar"
-            checkpoint.save_whole(self.payload(), path)
+            self._save(f"checkpoint_{epoch:04d}.pth.tar")
 
     def _save_last(self) -> None:
         """Write checkpoint_last where that costs little of the time, and always at an end."""
@@ -255,6 +283,10 @@ class Trainer:
         ended = self.progress.epoch == self.options.training.epochs or self.stopped_by is not None
         if not ended and (began - self._last_written) * WRITING_SHARE < self._writing_seconds:
             return
-        checkpoint.save_whole(self.payload(), self.folder / LAST)
+        self._save(LAST)
         self._last_written = clock()
         self._writing_seconds = self._last_written - began
+
+    def _save(self, name: str) -> None:
+        if self.ranks.rank == 0:
+            checkpoint.save_whole(self.payload(), self.folder / name)

@@ -5,7 +5,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from dataset.reading import printable
+
+def printable(text: str, kept: str = "\n\t", encoding: str = "utf-8") -> str:
+    r"""Escape what a terminal obeys or cannot show: \x1b, a carriage return, a lone surrogate.
+
+    Args:
+        text: to be printed.
+        kept: control characters that stay.
+        encoding: of the terminal.
+    """
+    plain = "".join(
+        one if one.isprintable() or one in kept else one.encode("unicode_escape").decode()
+        for one in text
+    )
+    return plain.encode(encoding, "backslashreplace").decode(encoding)
 
 
 class _Escaped:
@@ -18,6 +31,7 @@ class _Escaped:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
+        """Write a text, escaped; the stream's own errors pass."""
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
         self._stream.write(printable(text, self._kept, encoding))
         return len(text)

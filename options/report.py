@@ -1,0 +1,104 @@
+"""Options of `python -m tools.report`; the defaults make a page of less than 5 MB."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from moco.config import SettingError
+from options.groups import MAX_SEED, file_option
+from options.parser import (
+    REQUIRED,
+    Parser,
+    any_text,
+    changed,
+    device_name,
+    file_path,
+    group,
+    option,
+    whole,
+    words,
+)
+from options.retrieval import SearchOptions
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Which clips are shown; what a run's checkpoint says of itself need not be given."""
+
+    data_path: Path = option(
+        Path("data"),
+        read=file_path,
+        metavar="DIR",
+        help="folder of the prepared data sets",
+        shown="./data",
+    )
+    dataset: str | None = option(
+        None, read=any_text, metavar="NAME", help="data set", shown="the run's own"
+    )
+    protocol: str | None = option(
+        None, read=any_text, metavar="NAME", help="split of it", shown="the run's own"
+    )
+    stream: str | None = option(
+        None, read=any_text, metavar="NAME", help="joint | motion | bone", shown="the run's own"
+    )
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """How much is looked at and shown.
+
+    Raises:
+        SettingError: another number of --knn-clips than two.
+    """
+
+    knn_clips: tuple[int, ...] = option(
+        (4000, 2000),
+        read=whole(6),
+        least=2,
+        metavar="N",
+        help="training and test clips, at most, that the report encodes",
+    )
+    queries: int = option(
+        100, read=whole(1), metavar="N", help="queries in the gallery, shared by the runs"
+    )
+    frames: int = option(24, read=whole(2, 64), metavar="N", help="frames of a clip in the gallery")
+    map_clips: int = option(400, read=whole(6), metavar="N", help="clips in a map")
+    batch_size: int = changed(SearchOptions, "batch_size")
+    seed: int = option(
+        0, read=whole(0, MAX_SEED), metavar="N", help="of the samples, maps and random encoder"
+    )
+
+    def __post_init__(self) -> None:
+        if len(self.knn_clips) != 2:
+            raise SettingError("knn_clips", self.knn_clips, "needs two numbers, as in 4000 2000")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """Everything the report is told."""
+
+    runs: tuple[Path, ...] = words(
+        REQUIRED,
+        read=file_path,
+        metavar="RUN",
+        least=1,
+        help="folders that pretraining.py wrote, or checkpoints in them",
+    )
+    output: Path = file_option(Path("report.html"), "FILE.html", "file for the page")
+    data: ReportData = group(ReportData, "data")
+    sample: SampleOptions = group(SampleOptions, "samples")
+    device: str = option(
+        "auto", read=device_name, metavar="NAME", help="auto | cpu | cuda | cuda:N"
+    )
+
+    def __post_init__(self) -> None:
+        if self.output.suffix not in (".html", ".htm"):
+            raise SettingError("output", self.output, "the name must end in .html")
+
+
+def parser() -> Parser[ReportOptions]:
+    """The command line of tools.report."""
+    return Parser(
+        ReportOptions,
+        "Show one run or several as one self-contained page to look at.",
+        program="python -m tools.report",
+    )
