@@ -86,6 +86,13 @@ def test_the_scores_are_scikit_learns_on_plain_features(k, run, data, tmp_path):
     assert scores(out) == pytest.approx(tuple(100 * score for score in expected), abs=0.006)
     assert f"KNN-{k}  top-1" in out
     assert ("<- the metric the paper reports" in out) == (k == 1)
+    right = classifier.predict(features[1]) == labels[1]
+    found = results(path.with_name("checkpoint_0450_ntu60_cross_view_joint_retrieval"))
+    for each in found["per_class"]:
+        mine = labels[1] == each["class"]
+        share = 100 * right[mine].mean() if mine.any() else None
+        assert each[f"top1_at_{k}"] == pytest.approx(share)
+        assert each["clips"] == mine.sum()
 
 
 def test_the_encoder_is_shown_unchanged(run, path):

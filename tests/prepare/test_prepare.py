@@ -333,7 +333,7 @@ def test_help_names_the_formats_and_their_options(capsys):
 
 
 def test_a_disk_without_room_is_refused_at_once(raw, tmp_path, capsys, monkeypatch):
-    usage = SimpleNamespace(free=0)
+    usage = SimpleNamespace(free=10_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     out = tmp_path / "new" / "data"
     errors = fails(["ntu", "--raw", str(raw), "--out", str(out)], capsys)
