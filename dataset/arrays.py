@@ -16,6 +16,7 @@ import io
 import math
 import os
 import pickle
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
@@ -25,7 +26,9 @@ from typing import Any
 import numpy as np
 
 from dataset.origin import FRAME50, PUBLISHED, odd_size, origin
+from dataset.pickles import load_plain
 from dataset.prepared import PREPARED, read_prepared, warn_once, whole
+from dataset.reading import reading
 from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from dataset.swap import put_in_place, recover
 
@@ -33,6 +36,8 @@ PARTIAL = ".partial"
 AGAIN = "prepare the data set again"
 ORIGINS = ("published", "any")
 """Which clips are read: only those with their origin where the published ones have it, or all."""
+_SURROGATE = re.compile("[\ud800-\udfff]")  # what UTF-8 cannot say
+_PLAIN = "fiubSU"  # kinds of dtypes that hold their values themselves
 _FIXED = "_position.npy"
 
 
@@ -173,7 +178,7 @@ def load_label_array(path: Path) -> list[int]:
         FileNotFoundError: when the file is not there.
         ValueError: when it holds anything else.
     """
-    labels = _map(path)
+    labels = map_array(path)
     if labels.ndim not in (1, 2) or labels.size != len(labels):
         raise ValueError(f"{path} has shape {labels.shape}, not (N,) or (N, 1)")
     if labels.dtype.kind not in "iu" or (labels < 0).any():
@@ -189,27 +194,11 @@ def load_labels(path: Path) -> tuple[list[str], list[int]]:
         ValueError: when it holds anything but a list of names and a list of classes.
     """
     _must_exist(path)
-    try:
-        with path.open("rb") as file:
-            content = _PlainUnpickler(file).load()
-    except OSError:
-        raise
-    except Exception as error:  # a damaged pickle may raise nearly anything
-        raise ValueError(f"{path} is not a readable label file ({_brief(error)})") from None
+    content = load_plain(path, "a readable label file")
     fault = _label_fault(content)
     if fault:
         raise ValueError(f"{path} is not a (names, labels) pickle: {fault}")
-    return list(content[0]), list(content[1])
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """An unpickler without classes and functions: only built-in values can come out."""
-
-    def find_class(self, module: str, name: str) -> None:
-        """Refuse every class and function, whatever it is called."""
-        raise pickle.UnpicklingError(
-            f"it asks for {module}.{name}; only lists, tuples, strings and integers are admitted"
-        )
+    return list(content[0]), list(map(int, content[1]))
 
 
 def _label_fault(content: object) -> str:
@@ -220,16 +209,18 @@ def _label_fault(content: object) -> str:
     names, labels = content
     if len(names) != len(labels):
         return f"{len(names)} names, {len(labels)} labels"
-    if not all(type(name) is str for name in names):
+    if not all(type(name) is str and not _SURROGATE.search(name) for name in names):
         return "a name is not a string"
-    if not all(type(label) is int and 0 <= label < 2**31 for label in labels):
+    if not all(type(label) in (int, float) and 0 <= label < 2**31 for label in labels):
         return "a label is not an integer from 0 on"
+    if not all(label == int(label) for label in labels):  # CMD's are floats
+        return "a label is not a whole number"
     return ""
 
 
 def load_coordinates(path: Path) -> np.ndarray:
     """Map the coordinates of one part and check that they are skeletons."""
-    data = _map(path)
+    data = map_array(path)
     T = data.shape[2] if data.ndim == 5 else MAX_FRAMES
     expected = (len(data) if data.ndim else 0, NUM_COORDINATES, T, NUM_JOINTS, NUM_BODIES)
     if data.shape != expected or T < 1:
@@ -244,7 +235,7 @@ def load_frame_counts(path: Path, data: np.ndarray) -> np.ndarray:
 
     Counts beyond 300, as CMD keeps them of PKU-MMD's longer clips, become 300 with a warning.
     """
-    counts = _map(path)
+    counts = map_array(path)
     if counts.shape != data.shape[:1] or counts.dtype.kind not in "iu":
         fault = f"{counts.dtype} {counts.shape}, not one integer for each of {len(data)} clips"
         raise ValueError(f"{path} holds {fault}; {AGAIN}")
@@ -261,13 +252,25 @@ def load_frame_counts(path: Path, data: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _map(path: Path) -> np.ndarray:
-    """Map a .npy file that holds at least one element, saying in one line what is wrong with it."""
+def map_array(path: Path, called: str = "", next_step: str = AGAIN) -> np.ndarray:
+    """Map a .npy file of plain values that is exactly as long as its header says.
+
+    Args:
+        path: the file.
+        called: what messages call it, where that is not its path.
+        next_step: what they say is to be done.
+
+    Raises:
+        FileNotFoundError: when the file is not there.
+        ValueError: when it holds no element, too few bytes or too many, or objects.
+    """
     _must_exist(path)
-    try:
-        return np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, EOFError, OverflowError) as error:
-        raise ValueError(f"{path} is not a whole .npy file ({_brief(error)}); {AGAIN}") from None
+    with reading(called or path, "a whole .npy file", next_step):
+        array = np.lib.format.open_memmap(path, mode="r")
+        size = path.stat().st_size - array.offset
+        if array.dtype.kind not in _PLAIN or size != array.nbytes:
+            raise ValueError(f"{size} bytes follow a header of {array.dtype} {array.shape}")
+    return array
 
 
 def _must_exist(path: Path) -> None:
@@ -278,10 +281,6 @@ def _must_exist(path: Path) -> None:
             f"{path} is not finished; run the same python -m tools.prepare command to complete it"
         )
     raise FileNotFoundError(f"no file {path}; check --data-path or run python -m tools.prepare")
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _partial(path: Path) -> Path:

@@ -20,6 +20,7 @@ from typing import Any
 
 from dataset.joint_maps import JOINT_MAPS, several
 from dataset.protocols import DATASETS, DataSet
+from dataset.reading import reading
 from dataset.skeleton import NUM_JOINTS
 
 DESCRIPTION = "dataset.json"
@@ -91,11 +92,9 @@ def read_description(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}; describe the data set there, README has how")
-    try:
+    with reading(path, "a description in JSON"):
         described = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: it is not JSON ({error})") from None
-    fault = next(_faults(described), "")
+        fault = next(_faults(described), "")
     if fault:
         raise ValueError(f"{path}: {fault}")
     return described

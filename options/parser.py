@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
 from moco.config import Setting, SettingError
+from options.terminal import printable
 
 Record = TypeVar("Record")
 Reader = Callable[[str], Any]
@@ -248,7 +249,7 @@ class Parser(Generic[Record]):
         try:
             return self.read(argv)
         except (ValueError, OSError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            print(printable(f"error: {' '.join(str(error).split())}"), file=sys.stderr)
             raise SystemExit(2) from None
 
     def read(self, argv: Sequence[str] | None = None) -> Record:

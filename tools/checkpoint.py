@@ -10,6 +10,7 @@ names, and `layout` says so.
 import hashlib
 import platform
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy
 import torch
 from torch import nn
 
+from dataset.reading import brief, reading, shown
 from moco.config import (
     ContrastConfig,
     EncoderConfig,
@@ -31,8 +33,15 @@ from moco.method import Method
 from moco.published import check_fit, from_published, holds, optimizer_parameters, to_published
 from options.groups import RANDOM
 from tools.files import file_sha256, write_whole
+from tools.zips import check
 
 Payload = dict[str, Any]
+WHOLE = "a readable checkpoint"
+_ENTRIES = {"epoch": int, "optimizer": dict, "method": str, "layout": str} | dict.fromkeys(
+    ("config", "contrast", "data", "progress", "random", "versions"), dict
+)
+"""Types of the entries that a checkpoint may have beside its state_dict."""
+_PLAIN = ("config", "contrast", "data", "progress")
 PUBLISHED, OWN = "published", "own"
 """Layouts of a checkpoint; one that does not say its own has the published one."""
 
@@ -113,18 +122,53 @@ def read(path: Path) -> Payload:
     Raises:
         ValueError: truncated, not a checkpoint, or without a `state_dict`.
     """
-    with path.open("rb") as file:
-        try:
-            payload = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises what the damage happens to trigger
-            reason = " ".join(str(error).split())[:120] or type(error).__name__
-            raise ValueError(
-                f"{path} is not a readable checkpoint ({reason}); copy it again or choose another"
-            ) from None
+    with reading(path, WHOLE, "copy it again or choose another"):
+        zipped = zipfile.is_zipfile(path)  # before PyTorch 1.6 it was none
+    if zipped:
+        check(path, WHOLE)  # torch.load does not look at checksums
+    with reading(path, WHOLE, "copy it again or choose another"), path.open("rb") as file:
+        payload = torch.load(file, map_location="cpu", weights_only=True)
     state = payload.get("state_dict") if isinstance(payload, dict) else None
     if not isinstance(state, dict) or not all(torch.is_tensor(x) for x in state.values()):
         raise ValueError(f"{path} holds no state_dict of tensors; it is not a HiCo checkpoint")
+    fault = next(_faults(payload), "")
+    if fault:
+        raise ValueError(f"{path} {fault}; it is not a HiCo checkpoint")
     return payload
+
+
+def _faults(payload: Payload) -> Iterator[str]:
+    """Yield what no checkpoint holds: entries of an odd type, tensors larger than their bytes."""
+    for name, kind in _ENTRIES.items():
+        if not isinstance(payload.get(name, kind()), kind):
+            yield f"holds {name} as {shown(payload[name])}"
+    if not all(type(name) is str for name in payload["state_dict"]):
+        yield "holds a tensor whose name is no text"
+    for name in _PLAIN:
+        if not _is_plain(payload.get(name)):
+            yield f"holds more than plain values in {name}"
+    for tensor in _all_tensors(payload):
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+            yield "holds a tensor that is not dense"
+        elif tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            yield "holds a tensor that is larger than its bytes"
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(type(name) is str and _is_plain(one) for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (str, int, float, bool)
+
+
+def _all_tensors(value: object) -> Iterator[torch.Tensor]:
+    """All tensors in nested entries."""
+    if torch.is_tensor(value):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _all_tensors(one)
 
 
 def to_method(payload: Payload, path: Path) -> Method:
@@ -146,8 +190,10 @@ def to_method(payload: Payload, path: Path) -> Method:
         method = _ours(payload) if "config" in payload else from_published(state)
     except SettingError as error:
         raise ValueError(f"{path} holds {error}; choose another checkpoint") from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} does not fit: {error}; it is not a HiCo checkpoint") from None
+    except Exception as error:  # sizes and names of others may trigger nearly anything
+        raise ValueError(
+            f"{path} does not fit: {brief(error)}; it is not a HiCo checkpoint"
+        ) from None
     broken = [name for name, x in state.items() if not torch.isfinite(x).all()]
     if broken:
         raise ValueError(f"{path}: {broken[0]} is not finite; choose an earlier checkpoint")
@@ -157,6 +203,11 @@ def to_method(payload: Payload, path: Path) -> Method:
 def _ours(payload: Payload) -> Method:
     """Build the model that our own entries describe; its weights are the file's."""
     state, made = payload["state_dict"], method_class(payload.get("method", HiCo.name))
+    sizes = {**payload["config"], **payload.get("contrast", {})}
+    for name, size in sizes.items():
+        largest = len(state) if name == "num_layers" else max(map(torch.numel, state.values()))
+        if type(size) is int and size > largest:  # refused before memory is taken for it
+            raise SettingError(name, size, "larger than any of its tensors")
     if payload.get("layout", PUBLISHED) == PUBLISHED:
         config = read_encoder_config(payload["config"])
         return from_published(state, config, **payload.get("contrast", {}))
@@ -305,8 +356,11 @@ def restore_optimizer(optimizer: torch.optim.SGD, payload: Payload, path: Path) 
     try:
         buffers = payload["optimizer"]["state"]
         momentum = [buffers[i]["momentum_buffer"] for i in range(len(parameters))]
-        fits = all(m.shape == p.shape for m, p in zip(momentum, parameters, strict=True))
-    except (KeyError, TypeError, AttributeError):
+        fits = all(
+            m.shape == p.shape and m.dtype == p.dtype and torch.isfinite(m).all()
+            for m, p in zip(momentum, parameters, strict=True)
+        )
+    except (KeyError, TypeError, AttributeError, IndexError):
         fits = False
     if not fits:
         raise ValueError(f"{path} holds no optimiser of this model; --resume needs one")

@@ -9,11 +9,11 @@ if __name__ == "__main__":
 
     answer_signals()
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dataset.reading import reading, shown
 from options.compare import parser
 from tools.errors import one_line_errors
 
@@ -33,15 +33,14 @@ def find_results(folder: Path) -> dict[str, dict[str, Any]]:
         FileNotFoundError: one of the two is not there.
         ValueError: two of the same kind are there, or a file is no results.json.
     """
-    from tools.evaluation.results import RESULTS  # torch, which --help does without
+    from tools.evaluation.results import RESULTS, read_json  # torch, which --help does without
 
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.rglob(RESULTS)):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            kind = content.get("mode", "retrieval")
-        except (json.JSONDecodeError, AttributeError):
-            raise ValueError(f"{path} is not a results file; run the evaluation again") from None
+        content = read_json(path)
+        kind = content.get("mode", "retrieval")
+        if not isinstance(kind, str):
+            raise ValueError(f"{path} is not a results file (mode is {shown(kind)})")
         if kind in found:
             raise ValueError(f"{folder} has two results of {kind}; name a folder of one encoder")
         found[kind] = content
@@ -54,10 +53,11 @@ def find_results(folder: Path) -> dict[str, dict[str, Any]]:
 def row(name: str, folder: Path) -> tuple[str, ...]:
     """One line of the table, percent with one decimal."""
     found = find_results(folder)
-    knn = found["retrieval"]["at"]["1"]["top1"]
-    linear = found["linear"]["summary"]
-    figures = (knn, linear["last"]["top1"]["mean"], linear["best"]["top1"]["mean"])
-    return (name, *(f"{figure:.1f}" for figure in figures))
+    with reading(folder, "a folder of whole results", "run the evaluations again"):
+        knn = found["retrieval"]["at"]["1"]["top1"]
+        linear = found["linear"]["summary"]
+        figures = (knn, linear["last"]["top1"]["mean"], linear["best"]["top1"]["mean"])
+        return (name, *(f"{figure:.1f}" for figure in figures))
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from options.terminal import escaped_output
+
 EXPECTED = (OSError, ValueError, FloatingPointError)
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -21,14 +23,15 @@ def one_line_errors() -> Iterator[None]:
     Raises:
         SystemExit: status 2, in place of the expected error.
     """
-    try:
-        yield
-    except Exception as error:
-        text = _one_line(error)
-        if os.environ.get("HICO_TRACEBACK") or text is None:
-            raise
-        print(f"error: {text}", file=sys.stderr)
-        raise SystemExit(2) from None
+    with escaped_output():
+        try:
+            yield
+        except Exception as error:
+            text = _one_line(error)
+            if os.environ.get("HICO_TRACEBACK") or text is None:
+                raise
+            print(f"error: {text}", file=sys.stderr)
+            raise SystemExit(2) from None
 
 
 def _one_line(error: Exception) -> str | None:

@@ -124,7 +124,7 @@ def test_a_broken_description_hinders_only_its_own_data_set(tmp_path):
     for name in ("other", "Other"):
         with pytest.raises(ValueError, match=f"^{broken}: classes is not a list"):
             choose(tmp_path, "--pre-dataset", name)
-    with pytest.raises(ValueError, match="odd/dataset.json: it is not JSON"):
+    with pytest.raises(ValueError, match="odd/dataset.json is not a description in JSON"):
         choose(tmp_path, "--pre-dataset", "odd")
     with pytest.raises(ValueError, match="--pre-dataset none: known are ntu60, .*, lab$"):
         choose(tmp_path, "--pre-dataset", "none")

@@ -25,10 +25,17 @@ OPTIONS_READ = {"moco.config", "dataset.skeleton", "dataset.protocols"}
 LIGHT = {
     "dataset/skeleton.py": set(),
     "dataset/protocols.py": {"dataset.custom"},
-    "dataset/custom.py": {"dataset.joint_maps", "dataset.protocols", "dataset.skeleton"},
+    "dataset/custom.py": {
+        "dataset.joint_maps",
+        "dataset.protocols",
+        "dataset.reading",
+        "dataset.skeleton",
+    },
     "dataset/joint_maps.py": {"dataset.skeleton"},
+    "dataset/reading.py": set(),
     "moco/config.py": set(),
-    "tools/errors.py": set(),
+    "options/terminal.py": set(),
+    "tools/errors.py": {"options.terminal"},
     "tools/files.py": set(),
     "tools/signals.py": set(),
 }

@@ -17,6 +17,7 @@ from tests.support.other_formats import upright_body
 from tests.support.paths import ROOT
 from tests.support.raw_ntu import skeleton_text
 from tools.prepare.__main__ import main
+from tools.prepare.formats import custom
 
 PEOPLE, CLASSES = ("anna", "ben", "cleo"), ("wave", "point")
 DESCRIPTION = {
@@ -107,7 +108,7 @@ def test_an_interrupted_preparation_with_another_joint_map_begins_anew(
     tmp_path, capsys, monkeypatch
 ):
     first, second = list(range(30, 5, -1)), list(range(6, 31))
-    raw, load, opened = write(tmp_path / "raw", DESCRIPTION, first), np.load, []
+    raw, load, opened = write(tmp_path / "raw", DESCRIPTION, first), custom.map_array, []
 
     def stopping(*arguments, **more):
         if len(opened) == 3:
@@ -117,7 +118,7 @@ def test_an_interrupted_preparation_with_another_joint_map_begins_anew(
 
     (raw / "dataset.json").write_text(json.dumps(DESCRIPTION | {"joints": first}))
     with monkeypatch.context() as patch:
-        patch.setattr(np, "load", stopping)
+        patch.setattr(custom, "map_array", stopping)
         with pytest.raises(SystemExit):
             prepare(raw)
     assert "3 of 6 clips done; the same command goes on" in capsys.readouterr().err
@@ -232,7 +233,7 @@ def test_a_description_that_makes_no_sense_is_refused(tmp_path, capsys, descript
 def test_a_description_that_is_no_json_or_not_there_is_refused(tmp_path, capsys):
     raw = write(tmp_path / "raw")
     (raw / "dataset.json").write_text("{")
-    assert "dataset.json: it is not JSON" in refused(raw, capsys)
+    assert "dataset.json is not a description in JSON" in refused(raw, capsys)
     (raw / "dataset.json").unlink()
     assert f"error: no file {raw / 'dataset.json'}; describe" in refused(raw, capsys)
 
@@ -260,10 +261,10 @@ BODY = np.ones((4, 25, 3), np.float32)
         (BODY[:, :20], "its shape is (4, 20, 3), not (F, 25, 3) or (bodies, F, 25, 3)"),
         (np.stack([BODY] * 3), "it has 3 bodies, not 1 or 2"),
         (BODY.astype("U3"), "it holds <U3, not numbers"),
-        (np.array([{}]), "it is not a whole .npy file of numbers"),
+        (np.array([{}]), "it is not a whole .npy file ("),
         (BODY * np.nan, "a coordinate that is not finite in frame 0"),
         (np.ones((301, 25, 3)), "it has 301 frames, not 1 to 300"),
-        (b"", "it is not a whole .npy file of numbers"),
+        (b"", "it is not a whole .npy file ("),
     ],
 )
 def test_a_bad_recording_is_named(tmp_path, capsys, content, fault):

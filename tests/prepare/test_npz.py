@@ -220,7 +220,7 @@ def test_an_array_that_is_cut_short_is_refused(tmp_path, capsys, kind):
             archive.writestr(f"{key}.npy", content[:-600] if key == "x_test" else content)
     with pytest.raises(SystemExit):
         main(["npz", "--raw", str(path), "--protocol", "cross_view"])
-    assert "is not a whole .npz file (x_test is cut short)" in capsys.readouterr().err
+    assert "is not a whole .npz file (x_test is cut short or too long)" in capsys.readouterr().err
 
 
 def test_another_file_of_the_same_name_is_another_preparation(tmp_path, capsys, monkeypatch):

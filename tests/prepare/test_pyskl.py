@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dataset.arrays import load_arrays
+from dataset.pickles import load_plain
 from dataset.protocols import NTU60, PARTS
 from tests.oracles.prepare import normalise_plain
 from tests.support.other_formats import (
@@ -22,7 +23,6 @@ from tests.support.other_formats import (
 )
 from tools.prepare.__main__ import main
 from tools.prepare.pipeline import build
-from tools.prepare.pipeline.pickles import load_plain
 
 PARSED = draw_recordings()
 FIRST = next(iter(PARSED))

@@ -192,7 +192,7 @@ def test_faults_of_a_folder_are_said(tmp_path):
     write_rows(tmp_path / "run", [row(0, 10, loss=2.0)])
     metrics = tmp_path / "run" / "metrics.jsonl"
     metrics.write_text("broken\n" + metrics.read_text())
-    with pytest.raises(ValueError, match="line 1 is not JSON"):
+    with pytest.raises(ValueError, match="has broken rows, 1 of"):
         RunFolder.read(tmp_path / "run")
 
 

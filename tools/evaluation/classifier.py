@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dataset.reading import brief
 from options.classification import ClassifierOptions
 from tools.checkpoint import read, save_whole
 from tools.evaluation.metrics import top_k_accuracy
@@ -192,9 +193,8 @@ class Classifier:
         """
         try:
             self._restore(payload)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(f"{path} is not a classifier to go on from ({reason})") from None
+        except Exception as error:  # entries of an odd type may trigger nearly anything
+            raise ValueError(f"{path} is not a classifier to go on from ({brief(error)})") from None
 
     def _restore(self, payload: Payload) -> None:
         for prefix, module in self.modules.items():
@@ -207,7 +207,9 @@ class Classifier:
         momentum = {"state": payload["optimizer"]["state"], "param_groups": groups}
         self.optimizer.load_state_dict(momentum)
         self.generator.set_state(payload["generator"])
-        self.history = [EpochScore(*score) for score in payload["history"]]
+        self.history = [
+            EpochScore(int(epoch), *map(float, figures)) for epoch, *figures in payload["history"]
+        ]
         self._best = payload.get("best", payload)
 
 

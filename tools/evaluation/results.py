@@ -15,13 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dataset.reading import reading
 from options.groups import EvaluationOptions
 from options.parser import as_plain, flat
 from tools.evaluation.metrics import top_k_hits
 from tools.files import write_whole
+from tools.zips import read_arrays
 
 Json = dict[str, Any]
 RESULTS = "results.json"
+SCORES = "a file of scores"
 VERSION = 2
 """Of the layout of results.json; raise it when a reader would have to change."""
 _FREE = (
@@ -108,21 +111,32 @@ def load_scores(path: Path) -> Scores:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no scores at {path}; action_classification.py writes them")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
+    content = read_arrays(path, SCORES)
+    with reading(path, SCORES, "name a *_scores.npz"):
         names, labels = content.pop("names").tolist(), content.pop("labels")
         scores = content.pop("scores")
-    except Exception as error:  # numpy raises what the damage happens to trigger
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise ValueError(
-            f"{path} is not a file of scores ({reason}); name a *_scores.npz"
-        ) from None
     if scores.ndim != 2 or labels.shape != scores.shape[:1] or len(names) != len(scores):
         raise ValueError(f"{path}: {len(names)} names do not fit scores of shape {scores.shape}")
+    kinds = {type(name) for name in names}, labels.dtype.kind, scores.dtype.kind
+    if kinds != ({str}, "i", "f") or labels.min() < 0:
+        raise ValueError(f"{path} does not hold names, classes and a score of each class")
     if not np.isfinite(scores).all():
         raise ValueError(f"{path} has a score that is not finite; make it again")
     return Scores(names, labels, scores, {name: str(value) for name, value in content.items()})
+
+
+def read_json(path: Path, what: str = "a results file") -> Json:
+    """Read an object that `write_json` wrote; `what` it is, for messages.
+
+    Raises:
+        ValueError: when it is anything else.
+        OSError: when it cannot be read.
+    """
+    with reading(path, what, "make it again"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds {type(content).__name__}")
+    return content
 
 
 def per_class(scores: Tensor, labels: Tensor, names: Sequence[str] = ()) -> list[Json]:

@@ -1,14 +1,13 @@
 """What a run left on disk: its checkpoint, its metrics, and the results of its evaluations."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tools.checkpoint import RANDOM, find
-from tools.evaluation.results import RESULTS, Json
-from tools.training.log import METRICS
+from tools.evaluation.results import RESULTS, Json, read_json
+from tools.training.log import METRICS, read_rows
 
 LAST, CONFIG = "checkpoint_last.pth.tar", "config.json"
 
@@ -46,7 +45,7 @@ class RunFolder:
         found = list(_results(folder))
         own = [(place, one) for place, one in found if _is_of(one, folder)]
         untrained = [(place, one) for place, one in found if _pretrained(one) == RANDOM]
-        config = _json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+        config = read_json(folder / CONFIG, "a run's config") if (folder / CONFIG).is_file() else {}
         return cls(folder, checkpoint, _rows(folder / METRICS), own, untrained, config)
 
     @property
@@ -73,13 +72,9 @@ def _rows(path: Path) -> list[Json]:
     """The rows of metrics.jsonl; a last line that an interrupted run left half is left out."""
     if not path.is_file():
         return []
-    rows, lines = [], path.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            if number < len(lines):
-                raise ValueError(f"{path}: line {number} is not JSON") from None
+    lines, rows = path.read_bytes().count(b"\n"), read_rows(path)
+    if len(rows) < lines:
+        raise ValueError(f"{path} has broken rows, {lines - len(rows)} of {lines}")
     return rows
 
 
@@ -91,17 +86,7 @@ def _results(folder: Path) -> Iterator[tuple[Path, Json]]:
     places.append((Path("checkpoints", RANDOM), f"*/{RESULTS}"))  # where evaluations put theirs
     paths = {path.resolve() for place, pattern in places for path in place.glob(pattern)}
     for path in sorted(paths):
-        yield path.parent, _json(path)
-
-
-def _json(path: Path) -> Json:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} is no JSON object; remove it or make it again")
-    return content
+        yield path.parent, read_json(path)
 
 
 def _pretrained(results: Json) -> Any:

@@ -4,7 +4,6 @@ The speed of a pre-training is what an earlier run of the same model wrote down,
 on a few steps. The time of an evaluation follows from it by its encoder passes.
 """
 
-import json
 import statistics
 import time
 from collections import Counter
@@ -16,7 +15,7 @@ from options.evaluations import PRETRAINING, PRETRAINING_PASSES
 from options.pretraining import PretrainingOptions
 from tools.reproduce.cells import Cell
 from tools.reproduce.run import DONE, SKIPPED, TO_DO, Runner, skipped
-from tools.training.log import METRICS
+from tools.training.log import METRICS, read_rows
 
 START_SECONDS = 5.0
 """What a script takes before its work begins, roughly."""
@@ -63,7 +62,7 @@ def seconds(cell: Cell, runner: Runner, speeds: dict[Any, Speed]) -> float:
     if _model(trained) not in speeds:
         speeds[_model(trained)] = calibrate(trained)
     if cell.mode == PRETRAINING:
-        done = [row["epoch"] for row in rows(cell.folder(runner.options.out) / METRICS)][-1:]
+        done = values(cell.folder(runner.options.out) / METRICS, "epoch")[-1:]
         passes *= max(0.0, 1 - sum(done) / options.training.epochs)
     return START_SECONDS + passes / PRETRAINING_PASSES / speeds[_model(trained)][0]
 
@@ -73,8 +72,7 @@ def measured(runner: Runner) -> dict[Any, Speed]:
     speeds: dict[Any, Speed] = {}
     for cell, options in runner.asked.items():
         log = cell.folder(runner.options.out) / METRICS
-        speed = "clips_per_second"  # which rows of --knn-every do not have
-        found = [row[speed] for row in rows(log) if speed in row][-_NEWEST_ROWS:]
+        found = values(log, "clips_per_second")[-_NEWEST_ROWS:]
         if cell.mode == PRETRAINING and found:
             speeds.setdefault(_model(options), (statistics.median(found), f"measured in {log}"))
     return speeds
@@ -85,15 +83,9 @@ def _model(options: PretrainingOptions) -> Any:
     return options.encoder, options.contrast, options.training.batch_size, options.speed.precision
 
 
-def rows(log: Path) -> list[dict[str, float]]:
-    """The rows of a metrics file, except one that an interruption cut short."""
-    found = []
-    for line in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
+def values(log: Path, name: str) -> list[float]:
+    """One number of each row of a metrics file that has it."""
+    return [row[name] for row in read_rows(log) if name in row]
 
 
 def calibrate(options: PretrainingOptions) -> Speed:

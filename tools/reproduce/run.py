@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from dataset.reading import reading
 from options.evaluations import PRETRAINING, Json, Score
 from options.pretraining import AUTO
 from options.reproduce import ReproduceOptions
@@ -97,7 +98,7 @@ class Runner:
             try:
                 scores = self._scores(cell)
                 return Outcome(DONE, "", scores, record["product"], record["seconds"])
-            except ValueError:  # its results were removed or damaged: it is run again
+            except (ValueError, KeyError):  # its results were removed or damaged: it is run again
                 pass
         return Outcome(TO_DO)
 
@@ -116,7 +117,7 @@ class Runner:
             record = json.loads(path.read_text(encoding="utf-8"))
             if record["version"] == VERSION:
                 return record | {"settings": self._usual[cell] | record["settings"]}
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             pass
         raise ValueError(
             f"{path} is not a record of tools.reproduce, or one of an older version; choose "
@@ -143,10 +144,8 @@ class Runner:
         path = cell.folder(self.out) / RESULTS
         if not path.is_file():
             raise ValueError(f"it left no {path}")
-        try:
+        with reading(path, "a results file of this cell"):
             return tuple(cell.kind.scores(json.loads(path.read_text(encoding="utf-8"))))
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise ValueError(f"{path}: {error}") from None
 
     def run(
         self,

@@ -4,7 +4,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic as clock
 from time import strftime
@@ -193,18 +193,23 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]
     return found
 
 
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a metrics file, without those that an interruption cut or damage broke."""
+    rows = []
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        with suppress(ValueError, RecursionError):  # no JSON
+            row = json.loads(line)
+            if isinstance(row, dict) and all(type(x) in (int, float) for x in row.values()):
+                rows.append(row)
+    return rows
+
+
 def _keep_rows_before(path: Path, first_step: int) -> list[Row]:
-    """Drop the rows after a step, and a half-written last line; return those that are kept."""
+    """Drop the rows after a step, and broken ones; return those that are kept."""
     if not path.is_file():
         return []
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if 0 < first_step >= row.get("step", 0):  # a run from the start has none before it
-            kept.append(row)
-    text = "".join(json.dumps(row) + "\n" for row in kept)
+    # A run from the start has none before it.
+    kept = [row for row in read_rows(path) if 0 < first_step >= row.get("step", 0)]
+    text = "".join(f"{json.dumps(row)}\n" for row in kept)
     write_whole(path, lambda file: file.write(text.encode()))
     return kept

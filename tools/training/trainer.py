@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dataset.batches import PretrainingBatches
+from dataset.reading import reading
 from moco import Method, Views
 from options.parser import as_plain
 from options.pretraining import PretrainingOptions
@@ -189,9 +190,12 @@ class Trainer:
                 f"{self.progress.epoch}; it does not say with what data and settings it was "
                 "trained, those given now are taken"
             )
-        self.progress = Progress(**payload["progress"])
-        self.batches.generator.set_state(payload["random"]["epoch_generator"])
-        restore_random(payload["random"], self.batches.split.device)
+        with reading(path, "a checkpoint to go on from", "choose another"):
+            self.progress = Progress(**payload["progress"])
+            if not all(type(x) is int and x >= 0 for x in vars(self.progress).values()):
+                raise ValueError("its progress is not in whole numbers")
+            self.batches.generator.set_state(payload["random"]["epoch_generator"])
+            restore_random(payload["random"], self.batches.split.device)
         where = f"resumed from {path} at epoch {self.progress.epoch}, batch {self.progress.batch}"
         older = "; it does not say its seed, clips and learning rates, those given now are taken"
         return where if known else where + older

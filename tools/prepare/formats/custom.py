@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dataset.arrays import map_array
 from dataset.custom import DESCRIPTION, UNITS, custom, is_unit, read_description
 from dataset.joint_maps import JOINT_MAPS, JointMap, joint_map, several
 from dataset.skeleton import MAX_FRAMES, NUM_COORDINATES
@@ -138,7 +139,7 @@ class Reader:
         path = recording.path
         if path.suffix == ntu.SUFFIX:
             return ntu.read(recording)
-        return self._read_bvh(path) if path.suffix == BVH else self.parse(_load(path))
+        return self._read_bvh(path) if path.suffix == BVH else self.parse(map_array(path, "it", ""))
 
     def parse(self, bodies: np.ndarray) -> np.ndarray | Noted:
         """Bring (F, J, 3) or (M, F, J, 3) to (3, F, 25, 2) float32."""
@@ -241,13 +242,6 @@ def _off_zero(bodies: np.ndarray) -> np.ndarray:
     present = bodies.any(axis=-1)
     present[..., _BASE_OF_SPINE] = there
     return bodies + AWAY * present[..., None]
-
-
-def _load(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"it is not a whole .npy file of numbers ({error})") from None
 
 
 def collect(raw: Path, described: Mapping[str, Any], cut: str | None = None) -> Collection:

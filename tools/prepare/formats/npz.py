@@ -29,7 +29,8 @@ from tools.prepare.pipeline.recordings import (
     state,
     two_bodies,
 )
-from tools.prepare.pipeline.zipped import ZippedArray, open_zip
+from tools.prepare.pipeline.zipped import NPZ, ZippedArray
+from tools.zips import check, open_zip
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 ENDINGS = {"train": "train", "val": "test"}
@@ -95,10 +96,11 @@ def parse(row: np.ndarray) -> np.ndarray:
 def collect(raw: Path, dataset: DataSet, protocol: str) -> Collection:
     """Find the clips of a file that holds one protocol of a data set."""
     split_folder("", dataset, protocol)  # refuses a protocol that it does not have
-    with open_zip(raw) as archive:
+    with open_zip(raw, NPZ) as archive:
         has = [name.removesuffix(".npy") for name in archive.namelist()]
     if not set(KEYS) <= set(has):
         raise ValueError(f"{raw} has the keys {', '.join(has)}, not {', '.join(KEYS)}")
+    check(raw, NPZ, [f"{key}.npy" for key in KEYS])  # rows are read later, without their checksums
     arrays, recordings = {}, []
     for part in PARTS:
         labels = _labels(raw, f"y_{ENDINGS[part]}", dataset)

@@ -14,11 +14,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dataset.pickles import load_plain
 from dataset.protocols import DATASETS, PARTS, DataSet
+from dataset.reading import shown
 from dataset.skeleton import MAX_FRAMES, NUM_COORDINATES, NUM_JOINTS
 from options.prepare import BuildOptions, choice_option, raw_option
 from tools.prepare.pipeline.build import build
-from tools.prepare.pipeline.pickles import load_plain
 from tools.prepare.pipeline.recordings import (
     Collection,
     EmptyClipError,
@@ -80,7 +81,7 @@ def _keypoint(annotation: Mapping[str, Any]) -> np.ndarray:
         )
     frames = annotation.get("total_frames", bodies.shape[1])
     if frames != bodies.shape[1]:
-        raise ValueError(f"it has {bodies.shape[1]} frames, its total_frames says {frames}")
+        raise ValueError(f"it has {bodies.shape[1]} frames, its total_frames says {shown(frames)}")
     return bodies
 
 
@@ -182,7 +183,7 @@ def _fault(annotation: Mapping[str, Any] | None, dataset: DataSet, split: dict[s
     label = annotation.get("label")
     whole = isinstance(label, int | np.integer) and not isinstance(label, bool)
     if not whole or not 0 <= label < dataset.classes:
-        return f"its label is {label}, not 0 to {dataset.classes - 1}"
+        return f"its label is {shown(label)}, not 0 to {dataset.classes - 1}"
     return ""
 
 

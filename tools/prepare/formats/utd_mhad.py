@@ -6,16 +6,17 @@ first Kinect: (20, 3, F) metres.
 Axes: F frames, C=3 coordinates (metres), V=25 joints, M=2 bodies, the second one always empty.
 """
 
-import io
 import re
 from pathlib import Path
 
 import numpy as np
 
 from dataset.protocols import UTD_MHAD
+from dataset.reading import reading
 from dataset.skeleton import NUM_COORDINATES
 from options.prepare import BuildOptions as Options
 from tools.prepare.pipeline.build import build
+from tools.prepare.pipeline.matlab import read_array
 from tools.prepare.pipeline.recordings import Collection, Recording, files_under, two_bodies
 
 NUM_KINECT_JOINTS = 20
@@ -51,18 +52,11 @@ def collect(raw: Path) -> Collection:
 
 def read(recording: Recording) -> np.ndarray:
     """Read a recording's file: (3, F, 25, 2) float32 metres; the second body is zero."""
-    from scipy.io import loadmat  # slow to import, and needed for this format only
-
-    file = io.BytesIO(recording.path.read_bytes())
-    try:
-        content = loadmat(file, variable_names=["d_skel"])
-    except Exception as error:  # a damaged file may raise nearly anything
-        raise ValueError(f"it is not a whole MATLAB file ({error})") from None
-    if "d_skel" not in content:
+    content = recording.path.read_bytes()
+    with reading("it", "a whole MATLAB 5 file"):
+        skeleton = read_array(content, "d_skel")
+    if skeleton is None:
         raise ValueError("it has no d_skel")
-    skeleton = np.asarray(content["d_skel"])
     if skeleton.ndim != 3 or skeleton.shape[:2] != (NUM_KINECT_JOINTS, NUM_COORDINATES):
         raise ValueError(f"its d_skel has shape {skeleton.shape}, not (20, 3, frames)")
-    if skeleton.dtype.kind not in "fiu":
-        raise ValueError("its d_skel does not hold numbers")
     return two_bodies(skeleton[KINECT_JOINT].transpose(2, 0, 1)[None])  # (1, F, V, C)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dataset.arrays import SplitWriter
+from dataset.reading import brief
 from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from tools.prepare.pipeline.recordings import EmptyClipError, Noted, Recording
 
@@ -64,6 +65,8 @@ class Work:
             return Outcome(task.index, note=str(error))
         except (ValueError, OSError) as error:
             return Outcome(task.index, fault=" ".join(str(error).split()))
+        except Exception as error:  # a damaged file may make a reader raise nearly anything
+            return Outcome(task.index, fault=f"it cannot be read ({brief(error)})")
         clip = self.normalise(parsed, self.rotate_z)
         for number, row in task.rows:
             self.writers[number].write(row, clip)

@@ -1,0 +1,1 @@
+"""Damaged files of every format, read: `python -m tests.fuzz [what] --count N --seed S`."""

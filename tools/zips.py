@@ -1,0 +1,94 @@
+"""Zip archives of others (.npz files, checkpoints): claims are checked before they cost memory.
+
+Neither torch nor a reader that skips over a member looks at checksums; `check` reads them all.
+"""
+
+import io
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from dataset.reading import reading
+
+AGAIN = "copy it again"
+_CHUNK = 2**20
+_MOST = 2**30  # bytes of arrays that are read whole
+_RATIO = 500
+"""Bytes that one compressed byte may become; one-hot labels become a hundred, a bomb a thousand."""
+
+
+def open_zip(path: Path, what: str) -> zipfile.ZipFile:
+    """Open an archive whose members are as large as its file allows.
+
+    Args:
+        path: the file.
+        what: it should be, for messages.
+
+    Raises:
+        ValueError: when it is damaged, or claims what cannot be.
+        OSError: when it cannot be read.
+    """
+    with reading(path, what, AGAIN):
+        archive = zipfile.ZipFile(path)
+        try:
+            _check_claims(archive.infolist(), path.stat().st_size)
+        except zipfile.BadZipFile:
+            archive.close()
+            raise
+    return archive
+
+
+def _check_claims(members: list[zipfile.ZipInfo], size: int) -> None:
+    """Raise BadZipFile for members of one name, overlapping ones, and bombs."""
+    if len({one.filename for one in members}) < len(members):
+        raise zipfile.BadZipFile("two members have one name")
+    if sum(one.compress_size for one in members) > size:
+        raise zipfile.BadZipFile("its members claim more bytes than the file has")
+    for one in members:
+        if one.flag_bits & 1 or one.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise zipfile.BadZipFile(f"{one.filename} is encrypted or compressed in a rare way")
+        stored = one.compress_type == zipfile.ZIP_STORED
+        most = one.compress_size if stored else _RATIO * one.compress_size + _CHUNK
+        if one.file_size > most:
+            raise zipfile.BadZipFile(f"{one.filename} claims to grow to {one.file_size} bytes")
+
+
+def check(path: Path, what: str, names: Iterable[str] | None = None) -> None:
+    """Read members once and compare their checksums: 0.3 s a GB stored, 2 s a GB compressed.
+
+    Args:
+        path: the archive.
+        what: it should be, for messages.
+        names: of the members to read; None for all.
+
+    Raises:
+        ValueError: when one differs, or the archive is damaged otherwise.
+        OSError: when it cannot be read.
+    """
+    with open_zip(path, what) as archive, reading(path, what, AGAIN):
+        for name in archive.namelist() if names is None else names:
+            with archive.open(name) as member:
+                while member.read(_CHUNK):
+                    pass
+
+
+def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
+    """Read all arrays of a small .npz file; of plain values, and exactly as long as they say.
+
+    Raises:
+        ValueError: when one is damaged or holds objects, or all are larger than 1 GiB.
+        OSError: when it cannot be read.
+    """
+    arrays = {}
+    with open_zip(path, what) as archive, reading(path, what, AGAIN):
+        if sum(one.file_size for one in archive.infolist()) > _MOST:
+            raise zipfile.BadZipFile("its arrays are larger than any results")
+        for name in archive.namelist():
+            content = io.BytesIO(archive.read(name))
+            array = np.lib.format.read_array(content, allow_pickle=False)
+            if content.read(1) or array.dtype.kind not in "fiubSU":
+                raise ValueError(f"{name} is longer than it says, or holds {array.dtype}")
+            arrays[name.removesuffix(".npy")] = array
+    return arrays
