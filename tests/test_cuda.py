@@ -35,6 +35,7 @@ from tools.evaluation.neighbours import rank
 from tools.evaluation.probe import LinearProbe, train_probe
 from tools.runtime import pick_device, to_host
 from tools.training import recorded as graph
+from tools.training.ranks import ALONE
 from tools.training.recorded import Repeated, choose_recorder
 from tools.training.trainer import LAST, training_step
 
@@ -243,7 +244,7 @@ def waiting_is_an_error():
 def test_a_plain_step_and_its_views_wait_for_nothing(data, tmp_path, kind, precision, stream):
     options = ("--encoder", kind, "--precision", precision, "--graph", "off")
     options += ("--skeleton-representation", stream, "--device", DEVICE)
-    trainer = pretraining.build(parse(arguments(data, tmp_path, *options)))
+    trainer = pretraining.build(parse(arguments(data, tmp_path, *options)), ALONE)
     trainer.method.train()
     trainer.batches.start_epoch()
     trainer.batches.seek(0)
