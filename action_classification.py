@@ -1,5 +1,10 @@
 """Score an encoder by a classifier on it: `python action_classification.py --help`."""
 
+if __name__ == "__main__":
+    from tools.signals import answer_signals
+
+    answer_signals()
+
 from collections.abc import Sequence
 
 from options.classification import ClassificationOptions, parse

@@ -1,5 +1,10 @@
 """Score a frozen encoder by its nearest training clips: `python action_retrieval.py --help`."""
 
+if __name__ == "__main__":
+    from tools.signals import answer_signals
+
+    answer_signals()
+
 from collections.abc import Sequence
 
 from options.retrieval import RetrievalOptions, parse

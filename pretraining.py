@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from tools.signals import answer_signals
+
+    answer_signals()
+
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,50 +24,45 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse(argv)
 
     with one_line_errors():
-        from tools.training.ranks import joined  # torch loads only once the options are right
+        from tools.files import held  # here, so that nothing but options comes first
+        from tools.training.ranks import joined
 
-        with joined() as ranks:
+        with joined() as ranks, held(options.checkpoints.folder, wanted=ranks.rank == 0):
             trainer = build(options, ranks)
-            log = trainer.open_log()
-            try:
-                trainer.run(log)
-            finally:
-                log.close()
+            trainer.train()
     if trainer.stopped_by is not None:
         sys.exit(128 + trainer.stopped_by)
 
 
 def build(options: PretrainingOptions, ranks: Ranks) -> Trainer:
-    """Options to parts: the split, the model and what trains it."""
+    """Options to parts: the split, the model and what trains it, in a folder of its own."""
     from dataset.arrays import load_arrays
     from dataset.batches import PretrainingBatches
     from dataset.packed import PackedSplit
     from moco import HiCo
-    from tools import checkpoint, runtime
+    from tools import runtime
+    from tools.training import record
     from tools.training.trainer import Trainer
 
-    data, resume = options.data, options.checkpoints.resume
+    data, size = options.data, options.training.batch_size
     device = ranks.device(runtime.pick_device(options.run.device))
     runtime.set_precision(options.speed.precision, device)
-    path = ranks.first(lambda: checkpoint.find(resume)) if resume else None
-    split = PackedSplit.from_arrays(load_arrays(data.folder, "train", origin=data.origin), device)
+    path = ranks.first(lambda: record.starting_point(options.checkpoints))
+    arrays = load_arrays(data.folder, "train", origin=data.origin)
+    split = PackedSplit.from_arrays(arrays, device)
     seed = ranks.first(lambda: runtime.seed_everything(options.run.seed))
-    batches = PretrainingBatches(
-        split,
-        data.stream,
-        batch_size=options.training.batch_size,
-        generator=runtime.data_generator(seed),
-        augmentation=data.augmentation,
-        rows=ranks.rows(options.training.batch_size),
-    )
+    draws, rows = runtime.data_generator(seed), ranks.rows(size)
+    batches = PretrainingBatches(split, data.stream, size, draws, data.augmentation, rows=rows)
     model = HiCo(options.encoder, options.contrast).to(device)
     trainer = Trainer(model, batches, options, ranks)
+    trainer.record = ranks.first(lambda: record.describe(options, arrays, seed, device))
+    more = [trainer.resume(path)] if path else []
     if options.run.workers is not None:
-        print("--workers is not needed: batches are made on the device")
-    print(f"{len(split)} clips of {data.folder}, {model.config.kind} on {device}, seed {seed}")
-    print(split.source["from"], f"{options.speed.precision}; steps: {trainer.steps.how}", sep="\n")
-    if path:
-        print(trainer.resume(path))
+        more.append("--workers is not needed: batches are made on the device")
+    said = f"{len(split)} clips of {data.folder}, {model.config.kind} on {device}"
+    print(f"{said}, seed {trainer.record['seed']}")
+    more.insert(0, f"{options.speed.precision}; steps: {trainer.steps.how}")
+    print(split.source["from"], *more, sep="\n")
     return trainer
 
 

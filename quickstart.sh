@@ -1,16 +1,22 @@
 #!/usr/bin/env bash
 # From nothing to a number: sets up the project, invents recordings, prepares them, pre-trains an
-# encoder without labels, and scores it beside a random one. `./quickstart.sh [--seed N]`
+# encoder without labels, and scores it beside a random one. `./quickstart.sh [--seed N] [--keep]`
+# --keep leaves the raw recordings, which nothing needs once they are prepared.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source tools/setup.sh
 
-seed=0
-case "$#:${1-}" in
-    0:) ;;
-    2:--seed) seed=$2 ;;
-    *) _fail "$*: usage is ./quickstart.sh [--seed N]" ;;
-esac
+seed=0 keep=
+given="$*"
+while [ $# -gt 0 ]; do
+    case "$1:$#" in
+        --keep:*) keep=yes ;;
+        --seed:1) _fail "$given: usage is ./quickstart.sh [--seed N] [--keep]" ;;
+        --seed:*) seed=$2; shift ;;
+        *) _fail "$given: usage is ./quickstart.sh [--seed N] [--keep]" ;;
+    esac
+    shift
+done
 case $seed in '' | *[!0-9]*) _fail "--seed $seed: choose a whole number, 0 or more" ;; esac
 
 set_up requirements.txt
@@ -23,7 +29,10 @@ encoder=(--encoder LSTM --hidden-size 32)
 contrast=(--hico-k 256 --hico-m 0.99 --lr 0.02 --epochs 160 --schedule 128)
 # So small a model gains little from a second thread, and waits for it where the machine is busy.
 export OMP_NUM_THREADS=1
-rm -rf "$data" "$run"
+for folder in "$data" "$run"; do
+    [ ! -e "$folder" ] || echo "removing $folder of an earlier quickstart"
+    rm -rf "$folder"
+done
 mkdir -p "$run"
 
 step() {
@@ -48,9 +57,12 @@ step "inventing recordings: genuine NTU .skeleton files"
 "$python" -m tools.prepare synthetic --out "$data/raw" --seed "$seed"
 step "preparing them as NTU RGB+D 60"
 "$python" -m tools.prepare ntu --dataset ntu60 --raw "$data/raw" --out "$data"
+sample=$(find "$data/raw" -name '*.skeleton' | sort | tail -n 1)
+cp "$sample" "$run"
+[ -n "$keep" ] || rm -rf "$data/raw"
 step "pre-training without labels"
 "$python" pretraining.py "${split[@]}" "${encoder[@]}" "${contrast[@]}" \
-    --checkpoint-path "$run" --save-freq 1000 --print-freq 65
+    --checkpoint-path "$run" --save-freq 1000 --print-freq 65 --knn-every 20
 step "scoring the pre-trained encoder by nearest neighbours and by a linear classifier"
 score pre-trained --pretrained "$run/checkpoint_last.pth.tar"
 step "scoring a random encoder of the same size likewise"
@@ -58,3 +70,15 @@ score random --pretrained random "${encoder[@]}"
 step "done; what each script said is in $run. Test accuracy in percent, seed $seed:"
 echo
 "$python" -m tools.compare "random=$run/random" "pre-trained=$run/pre-trained"
+if [ -e tools/report ]; then
+    echo
+    "$python" -m tools.report "$run" --data-path "$data" --output "$run/report.html"
+fi
+classifier=$run/pre-trained/action_classification/joint_model_best.pth.tar
+cat <<NEXT
+
+next, for instance:
+  curves         .venv/bin/tensorboard --logdir $run
+  name a clip    .venv/bin/python -m tools.predict --classifier $classifier $run/$(basename "$sample")
+  your own data  .venv/bin/python -m tools.prepare custom --help
+NEXT

@@ -224,6 +224,10 @@ def transform_joints(clips: Tensor, matrices: Tensor) -> Tensor:
         (N, T, M, V, C).
     """
     N, T, M, V, C = clips.shape
+    if clips.device.type != "cpu":  # where a product may be rounded to tf32
+        first, second, third = matrices[:, None, None].unbind(-1)  # columns, (N, 1, 1, V, 3)
+        moved = torch.addcmul(clips[..., :1] * first, clips[..., 1:2], second)
+        return torch.addcmul(moved, clips[..., 2:], third)
     # One block-diagonal matrix a clip: a single batched product that leaves the frames in order.
     blocks = clips.new_zeros(N, V, C, V, C)
     joints = torch.arange(V, device=clips.device)

@@ -23,6 +23,15 @@ from dataset.views import Layouts, downstream_window, lay_out, plain_views
 VIEWS = 2  # query and key
 
 
+def whole_batches(count: int, batch_size: int) -> int:
+    """How many batches some clips fill; a ValueError where they do not fill one."""
+    if count < batch_size:
+        raise ValueError(
+            f"{count} clips do not fill one batch; choose --batch-size {count} or less"
+        )
+    return count // batch_size
+
+
 def draw_order(count: int, batch_size: int, generator: torch.Generator) -> Tensor:
     """Shuffle clips into batches and drop the last partial one.
 
@@ -37,11 +46,7 @@ def draw_order(count: int, batch_size: int, generator: torch.Generator) -> Tenso
     Raises:
         ValueError: fewer clips than a batch holds.
     """
-    steps = count // batch_size
-    if steps == 0:
-        raise ValueError(
-            f"{count} clips do not fill one batch; choose --batch-size {count} or less"
-        )
+    steps = whole_batches(count, batch_size)
     return torch.randperm(count, generator=generator)[: steps * batch_size].view(steps, batch_size)
 
 
@@ -134,8 +139,9 @@ class PretrainingBatches:
             rows: which clips of each batch are made, where several processes share it out.
 
         Raises:
-            ValueError: no such pipeline.
+            ValueError: no such pipeline, or fewer clips than a batch holds.
         """
+        whole_batches(len(split), batch_size)  # refused before a run has begun
         self.split, self.stream = split, stream
         self.batch_size, self.generator, self.rows = batch_size, generator, rows
         self.pipeline = load_pipeline(augmentation)

@@ -5,6 +5,7 @@ by one number of the recording: who performed, which camera saw it, or which set
 One's own data sets are read by `dataset.custom`. Nothing here imports torch or numpy.
 """
 
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -201,3 +202,27 @@ def split_folder(data_path: Path | str, dataset: DataSet, protocol: str) -> Path
         has = ", ".join(dataset.folders)
         raise ValueError(f"--protocol {protocol}: {dataset.name} has {has}")
     return Path(data_path) / dataset.folders[protocol]
+
+
+def count_clips(folder: Path, part: str) -> int:
+    """Count the clips of one part of a split by the head of its coordinates.
+
+    Args:
+        folder: of the protocol.
+        part: "train" or "val".
+
+    Raises:
+        FileNotFoundError: when the part is not there.
+        ValueError: when it is no .npy file.
+    """
+    names = [f"{part}_data_joint.npy", f"{part}_position.npy"]
+    path = next((folder / name for name in names if (folder / name).is_file()), None)
+    if path is None:
+        raise FileNotFoundError(
+            f"no file {folder / names[0]}; check --data-path or run python -m tools.prepare"
+        )
+    with path.open("rb") as file:
+        shape = re.search(rb"'shape': \((\d+),", file.read(256))  # format of numpy.lib.format
+    if shape is None:
+        raise ValueError(f"{path} is not a whole .npy file; prepare the data set again")
+    return int(shape.group(1))

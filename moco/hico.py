@@ -101,6 +101,29 @@ class HiCo(Method):
         self.enqueue(keys)
         return losses
 
+    @torch.no_grad()
+    def similarities(self, query: Views, key: Views) -> dict[str, Tensor]:
+        """See Method: mean cosine of the instance to its own key, and to those of the queue."""
+        ours, theirs = self.query(query).instance, self.key(key).instance  # (B, D)
+        queue = self.queues["instance"].keys  # (K, D)
+        return {"positives": (ours * theirs).sum(dim=1).mean(), "queue": (ours @ queue.T).mean()}
+
+    def remarks(self, clips: int, batch_size: int) -> list[str]:
+        """See Method."""
+        keys, steps = self.contrast.queue_size, max(clips // batch_size, 1)
+        full = -(-keys // batch_size)
+        found = [
+            f"note: the loss rises until the queue is full of real keys, at step {full} "
+            f"(epoch {full // steps}); that is no divergence"
+        ]
+        if keys > clips:
+            fits = max(clips // 2 // batch_size, 1) * batch_size
+            found.append(
+                f"warning: the queue holds {keys} keys but there are only {clips} clips, so that "
+                f"a clip is contrasted with itself; try --hico-k {fits}"
+            )
+        return found
+
     def update_momentum(self) -> None:
         """Move the key network towards the query network, in place."""
         move_towards(self.key, self.query, self.contrast.momentum)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from moco.heads import Levels
+from moco.kernels.precision import dots_with_all, dots_with_own
 
 
 class Losses(NamedTuple):
@@ -64,8 +65,8 @@ def similarities(query: Tensor, positives: Tensor, negatives: Tensor, temperatur
     Returns:
         Logits, positive (B, P) and negative (B, K).
     """
-    positive = torch.einsum("bd,bpd->bp", query, positives) / temperature
-    return Logits(positive, query @ negatives.T / temperature)
+    positive = dots_with_own(query, positives)
+    return Logits(positive / temperature, dots_with_all(query, negatives) / temperature)
 
 
 def info_nce(logits: Logits) -> Tensor:

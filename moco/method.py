@@ -68,6 +68,14 @@ class Method(nn.Module, ABC):
             The losses of the batch; only their total has to have a gradient.
         """
 
+    def similarities(self, query: Views, key: Views) -> dict[str, Tensor]:
+        """Cosine similarities that tell how training fares, by name; scalars, nothing changes."""
+        return {}
+
+    def remarks(self, clips: int, batch_size: int) -> list[str]:
+        """Say what somebody who watches a training on so many clips ought to know beforehand."""
+        return []
+
     def learned(self) -> dict[str, nn.Parameter]:
         """The parameters that the optimiser moves, by name."""
         return {name: each for name, each in self.named_parameters() if each.requires_grad}

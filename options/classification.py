@@ -13,10 +13,12 @@ from typing import Any
 from moco.config import SettingError
 from options.groups import (
     RANDOM,
+    REPLACE,
     EvaluationOptions,
     RunOptions,
     TrainingOptions,
     output_option,
+    overwrite_option,
     resume_option,
 )
 from options.parser import Parser, changed, group, one_of, option, real, whole
@@ -164,6 +166,7 @@ class ClassificationOptions(EvaluationOptions):
     output_path: Path | None = output_option(
         "folder for classifiers, results.json and the test scores"
     )
+    overwrite: bool = overwrite_option(REPLACE, title="files")
     run: RunOptions = group(
         RunOptions,
         "run",

@@ -44,6 +44,8 @@ MAX_SEED = 2**63 - 1
 """Seeds a torch.Generator takes, negative ones aside."""
 RANDOM = "random"
 """In place of a checkpoint: score a random encoder on purpose."""
+REPLACE = "replace a results.json that was made with other settings"
+"""What --overwrite of an evaluation does."""
 
 
 def _protocols(datasets: Mapping[str, DataSet]) -> tuple[str, ...]:
@@ -278,6 +280,11 @@ class RunOptions:
 def resume_option(meaning: str) -> str:
     """A field for the file to go on from."""
     return option("", "--resume", read=any_text, metavar="FILE", help=meaning, shown="none")
+
+
+def overwrite_option(meaning: str, title: str = "options") -> bool:
+    """A field for the consent to lose what is there; without it nothing is overwritten."""
+    return option(False, "--overwrite", help=meaning, title=title)
 
 
 @dataclass(frozen=True, kw_only=True)

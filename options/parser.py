@@ -177,7 +177,12 @@ class Parser(Generic[Record]):
     """The command line of one command."""
 
     def __init__(
-        self, record: type[Record], description: str, program: str = "", epilog: str = ""
+        self,
+        record: type[Record],
+        description: str,
+        program: str = "",
+        epilog: str = "",
+        usual: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
     ) -> None:
         """Build it from the fields of a record.
 
@@ -186,7 +191,10 @@ class Parser(Generic[Record]):
             description: what the command does, one line.
             program: how it is called; "" for the script's own name.
             epilog: what ends --help.
+            usual: told the value of every option by its dotted name, returns those of other
+                defaults, which hold for options that are not given.
         """
+        self._usual = usual
         self._record, self._options = record, dict[str, Option]()
         self._groups = {
             f.name: f.metadata["group"] for f in fields(record) if "group" in f.metadata
@@ -255,6 +263,9 @@ class Parser(Generic[Record]):
             raise ValueError(f"{unknown[0]}: no such option{self._likely(unknown[0])}; see --help")
         found = vars(known)
         values = {name: self._value(one, found, name) for name, one in self._options.items()}
+        if self._usual is not None:
+            usual = self._usual(values).items()
+            values |= {name: value for name, value in usual if name not in found}
         nested: dict[str, Any] = {name: {} for name in self._groups}
         for name, value in values.items():
             place, _, inner = name.rpartition(".")
@@ -345,6 +356,17 @@ def as_plain(record: Any) -> Any:
     if isinstance(record, tuple | list):
         return [as_plain(value) for value in record]
     return str(record) if isinstance(record, Path) else record
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Plain values by dotted names, as `training.lr`."""
+    found = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
 
 
 def whole(at_least: float, at_most: float = math.inf) -> Reader:

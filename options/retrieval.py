@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moco.config import SettingError
-from options.groups import EvaluationOptions, TrainingOptions, output_option
+from options.groups import (
+    REPLACE,
+    EvaluationOptions,
+    TrainingOptions,
+    output_option,
+    overwrite_option,
+)
 from options.parser import Parser, any_text, changed, file_path, group, option, whole
 
 ONLY_LISTS = "--query-file only lists the clips nearest to it; leave one out"
@@ -74,6 +80,7 @@ class RetrievalOptions(EvaluationOptions):
 
     search: SearchOptions = group(SearchOptions, "retrieval")
     output_path: Path | None = output_option("folder for results.json")
+    overwrite: bool = overwrite_option(REPLACE, title="files")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -5,13 +5,17 @@ import pytest
 
 @pytest.fixture
 def evaluate(data, tmp_path, monkeypatch, capsys):
-    """Run a script on the module's own `data` in an empty working folder; returns what it said."""
+    """Run a script on the module's own `data` in an empty working folder; returns what it said.
+
+    What an earlier call found may be replaced.
+    """
     (tmp_path / "working").mkdir()
     monkeypatch.chdir(tmp_path / "working")
 
     def _evaluate(main, *arguments):
         capsys.readouterr()
-        main(["--data-path", str(data), "--device", "cpu", *map(str, arguments)])
+        given = ["--data-path", str(data), "--device", "cpu", "--overwrite"]
+        main([*given, *map(str, arguments)])
         return capsys.readouterr().out
 
     return _evaluate

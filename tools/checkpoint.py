@@ -10,7 +10,7 @@ names, and `layout` says so.
 import hashlib
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,33 @@ def save_whole(payload: Payload, path: Path | str) -> None:
     Args:
         payload: plain values and tensors.
         path: its folder is made if need be.
+
+    Raises:
+        FloatingPointError: a number that is not finite; what was there before is intact.
     """
+    _refuse_broken(payload, Path(path))
     write_whole(Path(path), lambda file: torch.save(payload, file))
+
+
+def _refuse_broken(payload: Payload, path: Path) -> None:
+    """Find weights, momentum and whatever else is not finite, in one pass over the device."""
+    found = {name: x for name, x in _tensors(payload) if x.is_floating_point() and x.numel()}
+    if torch.isfinite(nn.utils.get_total_norm(found.values(), float("inf"), foreach=None)):
+        return
+    name = next(name for name, x in found.items() if not torch.isfinite(x).all())
+    raise FloatingPointError(
+        f"{name} is not finite, so {path} is not written; the checkpoints before it are intact: "
+        "try a smaller --lr"
+    )
+
+
+def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors in nested dictionaries, by dotted names."""
+    if torch.is_tensor(value):
+        yield name, value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from _tensors(each, f"{name}.{key}".lstrip("."))
 
 
 def find(path: Path | str, report: Callable[[str], None] = print) -> Path:

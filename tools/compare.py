@@ -4,6 +4,11 @@ Each folder holds what the two evaluations wrote under it: one results.json of a
 one of a retrieval.
 """
 
+if __name__ == "__main__":
+    from tools.signals import answer_signals
+
+    answer_signals()
+
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,5 +1,10 @@
 """Streams together: `python -m tools.ensemble SCORES SCORES …`."""
 
+if __name__ == "__main__":
+    from tools.signals import answer_signals
+
+    answer_signals()
+
 from collections.abc import Sequence
 
 from options.ensemble import EnsembleOptions, parser

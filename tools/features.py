@@ -3,6 +3,11 @@
 `--projector DIR` is looked at with `tensorboard --logdir DIR`, tab Projector.
 """
 
+if __name__ == "__main__":
+    from tools.signals import answer_signals
+
+    answer_signals()
+
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -1,19 +1,27 @@
 """What every script needs around its work: a device, a precision and a seed."""
 
+import os
 import platform
+import re
 import secrets
 import signal
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy
 import torch
+from torch import Tensor
 
 DATA_SALT = 0x48694336
 """Keeps the data's draws apart from the weights'; within the 32 bits of a seed that torch uses."""
+_DRIVER = Path("/proc/driver/nvidia/version")
+"""Where a loaded NVIDIA driver says its version, on Linux."""
 
 
 def set_precision(precision: str, device: torch.device) -> None:
@@ -42,24 +50,59 @@ def pick_device(name: str) -> torch.device:
         name: "auto" (CUDA if there is any), "cpu", "cuda" or "cuda:N".
 
     Returns:
-        The device.
+        The device. Where "auto" finds a GPU that it cannot use, a line on stderr says why.
 
     Raises:
-        ValueError: a device that is not there.
+        ValueError: a device that is not there, or that cannot be used.
     """
     set_precision("fp32", torch.device("cpu"))
-    count = torch.cuda.device_count()
+    torch.backends.cuda.enable_cudnn_sdp(False)  # has faults with dropout and at lengths like ours
     if name == "auto":
-        return torch.device("cuda" if count else "cpu")
+        fault = _cuda_fault()
+        if fault and _DRIVER.exists() and not _gpus_hidden():
+            print(f"on the CPU: {fault}", file=sys.stderr)
+        return torch.device("cpu" if fault else "cuda")
     try:
         device = torch.device(name)
     except RuntimeError:
         raise ValueError(f"--device {name}: choose auto, cpu, cuda or cuda:N") from None
     if device.type not in ("cpu", "cuda"):
         raise ValueError(f"--device {name}: choose auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise ValueError(f"--device {name}: {count} CUDA devices here; choose auto or cpu")
+    if device.type == "cuda":
+        _check_cuda(name, device.index or 0)
     return device
+
+
+def _check_cuda(name: str, index: int) -> None:
+    if fault := _cuda_fault():
+        raise ValueError(f"--device {name}: {fault}")
+    if index >= (count := torch.cuda.device_count()):
+        raise ValueError(f"--device {name}: {count} CUDA devices here; choose auto or cpu")
+
+
+def _cuda_fault() -> str:
+    """Why CUDA cannot be used and what to do, or "" where it can."""
+    with warnings.catch_warnings(record=True):  # torch's own words name no wheel
+        warnings.simplefilter("always")
+        if torch.cuda.is_available():
+            return ""
+    if not _DRIVER.exists() or _gpus_hidden():
+        return "0 CUDA devices here; choose auto or cpu"
+    found = re.search(r"\d+\.[\d.]+", _DRIVER.read_text())
+    driver, wheel = found[0] if found else "unknown", torch.version.cuda
+    if wheel is None:
+        have = f"torch {torch.__version__} is built for the CPU; the driver is {driver}"
+    else:
+        have = f"driver {driver} does not run this torch, built for CUDA {wheel}"
+    return (
+        f"{have}; update the driver or install a wheel that it runs from "
+        "https://pytorch.org/get-started: CUDA 13 needs driver 580, CUDA 12 driver 525"
+    )
+
+
+def _gpus_hidden() -> bool:
+    """Whether the user wants none to be seen."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1")
 
 
 def machine(device: torch.device) -> dict[str, str]:
@@ -68,7 +111,7 @@ def machine(device: torch.device) -> dict[str, str]:
     return {
         "device": str(device),
         "device_name": name,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "numpy": numpy.__version__,
         "python": platform.python_version(),
     }
@@ -98,6 +141,21 @@ def data_generator(seed: int) -> torch.Generator:
         A generator of the CPU, so that what it draws does not depend on the device.
     """
     return torch.Generator().manual_seed(seed ^ DATA_SALT)
+
+
+def to_host(values: Tensor) -> tuple[Tensor, Callable[[], None]]:
+    """Begin to copy a tensor to the host, behind what its device has still to do.
+
+    Returns:
+        The copy, and what waits until it is there.
+    """
+    if values.device.type != "cuda":
+        return values.cpu(), lambda: None
+    copy = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    copy.copy_(values, non_blocking=True)
+    arrived = torch.cuda.Event()
+    arrived.record(torch.cuda.current_stream(values.device))
+    return copy, arrived.synchronize
 
 
 def random_states(device: torch.device) -> dict[str, Any]:

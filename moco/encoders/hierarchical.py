@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moco.config import EncoderConfig, build_sequence_encoder
+from moco.kernels.convolution import depthwise
 from moco.kernels.pooling import maximum
 
 BELOW = ("embedding", "downsample")
@@ -59,16 +60,7 @@ class Downsample(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Halve the tokens: (N, T, d) to (N, T // 2, d); an odd last token is dropped."""
-        # As an image of height 1 the tokens already lie channels-last: nothing is transposed.
-        image = tokens.transpose(1, 2).unsqueeze(2)  # (N, d, 1, T)
-        mixed = F.conv2d(
-            image,
-            self.conv.weight.unsqueeze(2),
-            self.conv.bias,
-            padding=(0, 2),
-            groups=self.conv.groups,
-        )
-        mixed = F.relu(self.norm(mixed.squeeze(2).transpose(1, 2)))  # (N, T, d)
+        mixed = F.relu(self.norm(depthwise(tokens, self.conv)))  # (N, T, d)
         half = tokens.shape[1] // 2
         return maximum(mixed[:, : 2 * half].unflatten(1, (half, 2)), dim=2)
 

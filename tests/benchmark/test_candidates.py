@@ -29,7 +29,7 @@ def case(kind="Transformer", wrap="published"):
 
 EVERY = [
     pytest.param(number, kind, wrap, id=f"{one.name}, {kind}, {wrap}")
-    for kind in ("Transformer", "GRU")
+    for kind in ("Transformer", "GRU", "LSTM")
     for wrap in ("published", "full")
     for number, one in enumerate(one for make in CANDIDATES for one in make(case(kind, wrap)))
 ]
@@ -53,13 +53,20 @@ def test_no_candidate_is_missing():
         "convolution: shifted",
         "attention: block_mask",
         "attention: jagged",
+        "attention: padded",
         "passes: forked and joined",
         "branch: torch.compile",
-        "heads: batched",
+        "heads: query, batched",
+        "heads: key, batched",
         "contrast: batched",
         "contrast: batched, enqueued late",
         "contrast: enqueued late",
     ]
+
+
+def test_recurrent_levels_compete_padded():
+    for kind in ("GRU", "LSTM"):
+        assert "levels: padded" in [one.name for make in CANDIDATES for one in make(case(kind))]
 
 
 def test_torch_compile_competes_only_where_it_was_asked_for():
@@ -112,8 +119,11 @@ def test_a_candidate_that_this_pytorch_does_not_have_stops_no_other(monkeypatch)
     ],
 )
 def test_the_last_line_of_the_cuda_tests_is_told(monkeypatch, out, err, result):
-    done = subprocess.CompletedProcess([], 1, out, err)
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    def run(words, env, **_):
+        assert env["HICO_TEST_DEVICE"] == "cpu"  # the device that was asked for
+        return subprocess.CompletedProcess(words, 1, out, err)
+
+    monkeypatch.setattr(subprocess, "run", run)
     (remark,) = gpu.tests(TINY)
     assert str(remark) == f"tests/test_cuda.py: {result}"
 
@@ -124,7 +134,7 @@ def test_cuda_tests_that_do_not_end_are_told(monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", run)
     (remark,) = gpu.tests(TINY)
-    assert remark.result == "not finished after 240 s"
+    assert remark.result == "not finished after 180 s"
 
 
 def test_gpu_rehearses_on_a_cpu(tmp_path, monkeypatch, capsys):
@@ -142,7 +152,7 @@ def test_gpu_rehearses_on_a_cpu(tmp_path, monkeypatch, capsys):
         "step, GRU, bf16",
         "train, GRU, fp32",
     ]
-    assert {row["candidate"] for row in stored["candidates"]} > {"heads: batched"}
+    assert {row["candidate"] for row in stored["candidates"]} > {"heads: key, batched"}
     for row in stored["candidates"]:
         assert f"| {row['candidate']}" in printed
         assert row["faster"] == "neither"  # by the test's clock all take as long

@@ -1,5 +1,6 @@
 """action_classification.py end to end on tiny data."""
 
+import json
 import re
 import shutil
 from functools import partial
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import action_classification
 from dataset.arrays import load_arrays
@@ -114,7 +116,14 @@ def test_the_classifiers_lie_beside_the_checkpoint_and_nothing_in_the_working_fo
         path.with_name("joint_model_best.pth.tar"),
         path.with_name("joint_model_last.pth.tar"),
     ]
-    assert sorted(file.name for file in folder.iterdir()) == ["joint_scores.npz", "results.json"]
+    events, scores, results = sorted(file.name for file in folder.iterdir())
+    assert events.startswith("events.out.tfevents.")
+    assert (scores, results) == ("joint_scores.npz", "results.json")
+    curves = EventAccumulator(str(folder)).Reload()
+    history = json.loads((folder / results).read_text())["runs"][0]["history"]
+    for tag, name in (("loss/train", "train_loss"), ("eval/top1", "top1"), ("eval/top5", "top5")):
+        found = [(event.step, event.value) for event in curves.Scalars(tag)]
+        assert found == [(one["epoch"], pytest.approx(one[name], rel=1e-6)) for one in history]
     assert list(Path.cwd().iterdir()) == []
 
 

@@ -210,7 +210,9 @@ def test_the_output_path_takes_all_files(run, path, tmp_path):
     before = sorted(path.parent.rglob("*"))
     for mode in ("linear", "finetune"):
         run("--pretrained", path, "--mode", mode, "--output-path", tmp_path / mode)
-        assert sorted(file.name for file in (tmp_path / mode).iterdir()) == [
+        events, *files = sorted(file.name for file in (tmp_path / mode).iterdir())
+        assert events.startswith("events.out.tfevents.")
+        assert files == [
             "joint_model_best.pth.tar",
             "joint_model_last.pth.tar",
             "joint_scores.npz",
@@ -441,12 +443,44 @@ def test_a_run_of_another_subset_is_not_gone_on_with(run, refuse, path, tmp_path
     assert said.startswith(f"error: {last} belongs to labels ")
 
 
-def test_a_finished_fine_tuning_needs_more_epochs_to_go_on(run, refuse, path):
-    score = ("--pretrained", path, "--mode", "finetune")
-    run(*score)
-    last = path.parent / FINETUNED / "joint_model_last.pth.tar"
-    said = refuse(*score, "--resume", last)
-    assert said == "error: --epochs 3: the classifier has had 3; ask for more"
+def test_results_of_other_settings_are_replaced_on_demand_only(run, data, path, capsys):
+    results = path.parent / FINETUNED.replace("finetune", "linear") / "results.json"
+    run("--pretrained", path)
+    before = results.read_bytes()
+    argv = ["--data-path", str(data), "--device", "cpu", "--pretrained", str(path), *SHORT]
+    action_classification.main(argv)  # the same once more
+    again = results.read_bytes()
+    other = [*argv, "--lr", "0.25"]
+    for _ in range(2):
+        with pytest.raises(SystemExit) as stopped:
+            action_classification.main(other)
+        assert stopped.value.code == 2
+        hint = "replace it with --overwrite or choose another --output-path"
+        said = f"error: {results} was made with lr 0.05, not 0.25; {hint}\n"
+        assert capsys.readouterr().err == said
+    assert results.read_bytes() == again
+    assert json.loads(before)["runs"][0]["history"] == json.loads(again)["runs"][0]["history"]
+    action_classification.main([*other, "--overwrite"])
+    assert json.loads(results.read_text())["settings"]["training"]["lr"] == 0.25
+
+
+@pytest.mark.parametrize("mode", ["linear", "finetune"])
+def test_a_finished_run_gives_its_results_without_training_again(mode, run, refuse, path):
+    score = ("--pretrained", path, "--mode", mode, "--output-path", path.parent / "out")
+    whole = run(*score)
+    results, last = (path.parent / "out" / n for n in ("results.json", "joint_model_last.pth.tar"))
+    before = json.loads(results.read_text())
+    results.unlink()  # as if it had been killed before they were written
+    assert epochs(whole)
+    assert epochs(run(*score, "--resume", last)) == []
+    after = json.loads(results.read_text())
+    for found in (before, after):
+        del found["settings"]["training"]["resume"], found["runs"][0]["seconds"]
+    assert after == before
+    said = refuse(*score, "--resume", last, "--epochs", "2", "--schedule", "1")
+    assert said.startswith(f"error: {last} belongs to schedule [2], not [1]; ")
+    said = refuse(*score, "--resume", last, "--epochs", "2")
+    assert said == "error: --epochs 2: the classifier has had 3; ask for more"
     assert len(epochs(run(*score, "--resume", last, "--epochs", "5"))) == 2
 
 

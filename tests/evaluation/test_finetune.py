@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from options.groups import RunOptions
 from tests.oracles.augment import crop_resize, space_major, time_major
 from tests.support.tiny import write_checkpoint, write_dataset
 from tools.checkpoint import load_encoder, save_whole
+from tools.evaluation.classification import _fresh_model
 from tools.evaluation.features import extract
 from tools.evaluation.finetune import FineTuner, make_optimizer
 
@@ -282,3 +284,17 @@ def test_a_file_of_before_the_classifiers_shared_their_code_resumes(splits, tmp_
     train(second, splits)
     assert second.history == whole.history
     assert same(states(second), states(whole))
+
+
+def test_a_copied_recurrent_encoder_lays_its_weights_in_one_piece_again(monkeypatch):
+    made = []
+    monkeypatch.setattr(torch.nn.RNNBase, "flatten_parameters", lambda self: made.append(self))
+    model = HiCo(encoder_config("LSTM", hidden_size=8), ContrastConfig(queue_size=8))
+    made.clear()
+    downstream = SimpleNamespace(model=model)
+    copied = _fresh_model(downstream, SimpleNamespace(mode="finetune"), None)
+    assert copied is not model
+    assert made == [copied.encoder.time.sequence.rnn, copied.encoder.space.sequence.rnn] + [
+        copied.key.encoder.time.sequence.rnn,
+        copied.key.encoder.space.sequence.rnn,
+    ]

@@ -233,9 +233,12 @@ def test_saving_between_epochs_waits_but_saving_at_the_end_does_not(tmp_path, mo
     assert files.last.exists()
 
 
-def test_more_epochs_may_be_asked_of_a_finished_probe_but_not_none(tmp_path):
+def test_more_epochs_may_be_asked_of_a_finished_probe_but_not_fewer(tmp_path):
     probe = train_probe(fresh(), *data())
-    with pytest.raises(ValueError, match="--epochs 6: the classifier has had 6; ask for more"):
+    before = probe.fc.weight.clone()
+    assert torch.equal(train_probe(probe, *data()).fc.weight, before)
+    probe.options = dataclasses.replace(SHORT, epochs=5)
+    with pytest.raises(ValueError, match="--epochs 5: the classifier has had 6; ask for more"):
         train_probe(probe, *data())
     files = ClassifierFiles(tmp_path, "joint", IDENTITY)
     files.save(probe)

@@ -10,15 +10,20 @@ from unittest import mock
 import pytest
 import torch
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import action_classification
 import action_retrieval
 import pretraining
 from dataset.arrays import load_arrays
+from dataset.augment import transform_joints
 from dataset.batches import PretrainingBatches
 from dataset.packed import PackedSplit
 from dataset.protocols import DATASETS, split_folder
 from moco import ContrastConfig, HiCo, Views, encoder_config
+from moco.kernels.convolution import depthwise
+from options.groups import RunOptions, TrainingOptions
+from options.pretraining import PretrainingOptions
 from tests.support.elsewhere import AWAY, elsewhere, on_the_host, recorded
 from tests.support.tiny import write_checkpoint, write_dataset
 from tests.training.test_pretraining import arguments, losses
@@ -204,18 +209,134 @@ def test_the_stand_in_refuses_to_mix_devices():
         functional.relu(torch.ones(2).to(AWAY) + torch.ones(2))
 
 
-def test_the_recorder_works_on_its_own_device_and_stream_and_leaves_them():
+class Operations(TorchDispatchMode):
+    """Notes the operations and their first operands."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.seen.append((func.__name__.split(".")[0], args[0] if args else None))
+        return func(*args, **(kwargs or {}))
+
+
+def test_joint_matrices_away_from_the_cpu_meet_no_product_that_may_be_rounded():
+    clips, matrices = torch.randn(2, 3, 2, 25, 3), torch.randn(2, 25, 3, 3)
+    with elsewhere(), Operations() as operations:
+        away = transform_joints(clips.to(AWAY), matrices.to(AWAY)).cpu()
+    assert not {"mm", "bmm", "addmm", "baddbmm"} & {name for name, _ in operations.seen}
+    expected = torch.einsum("nvij,ntmvj->ntmvi", matrices, clips)
+    for found in (away, transform_joints(clips, matrices)):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_depthwise_convolution_away_from_the_cpu_takes_contiguous_channels():
+    conv = torch.nn.Conv1d(6, 6, 5, padding=2, groups=6)
+    tokens = torch.randn(2, 9, 6)
+    here = depthwise(tokens, conv)
+    with elsewhere(), Operations() as operations:
+        away = depthwise(tokens.to(AWAY), conv.to(AWAY)).detach().cpu()
+    (given,) = (first for name, first in operations.seen if name == "convolution")
+    assert given.shape == (2, 6, 9)
+    assert given.is_contiguous()
+    torch.testing.assert_close(away, here, rtol=1e-5, atol=1e-6)
+
+
+class Order:
+    """A log and a step that note in which order they are used."""
+
+    def __init__(self):
+        self.events = []
+
+    def __getattr__(self, name):
+        return lambda *_: None
+
+    def write(self, row):
+        self.events.append(row["batch"])
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        (CPU, ["step", "step", 2, "step", "step", 4, "step", 5] * 2),
+        (AWAY, ["step", "step", "step", 2, "step", "step", 4, 5] * 2),
+    ],
+)
+def test_a_row_is_written_while_another_device_computes_the_next_step(
+    tmp_path, monkeypatch, device, expected
+):
+    write_dataset(tmp_path, train=20, val=2)
+    order = Order()
+    with elsewhere():
+        trained = trainer_on(device, tmp_path)
+        losses = torch.ones(7, device=device)
+
+        def step():
+            order.events.append("step")
+            return losses
+
+        trained.steps = step
+        monkeypatch.setattr(trained, "_end_epoch", lambda: next_epoch(trained))
+        trained.run(order)
+    assert order.events == expected
+
+
+def next_epoch(trained):
+    trained.progress.epoch, trained.progress.batch = trained.progress.epoch + 1, 0
+
+
+def trainer_on(device, path):
+    """Of two epochs of five batches, a row every two."""
+    options = PretrainingOptions(
+        encoder=encoder_config("GRU", hidden_size=8, granularity=2),
+        contrast=ContrastConfig(projection_size=4, queue_size=8),
+        training=TrainingOptions(batch_size=4, epochs=2),
+        run=RunOptions(print_freq=2),
+    )
+    arrays = load_arrays(split_folder(path, DATASETS["ntu60"], "cross_view"), "train")
+    split = PackedSplit.from_arrays(arrays, device)
+    batches = PretrainingBatches(split, "joint", 4, torch.Generator().manual_seed(1))
+    model = HiCo(options.encoder, options.contrast).to(device)
+    return trainer.Trainer(model, batches, options)
+
+
+def test_a_broken_loss_is_seen_before_any_checkpoint_is_written(tmp_path, monkeypatch):
+    write_dataset(tmp_path, train=20, val=2)
+    with elsewhere():
+        trained = trainer_on(AWAY, tmp_path)
+        broken = torch.full((7,), float("nan"), device=AWAY)
+        steps = iter([torch.ones(7, device=AWAY)] * 4 + [broken])
+        trained.steps = lambda: next(steps)
+        monkeypatch.setattr(trained, "_end_epoch", lambda: pytest.fail("a checkpoint is written"))
+        with pytest.raises(FloatingPointError, match="the clip loss is nan at epoch 0, batch 4"):
+            trained.run(Order())
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_the_recorder_works_on_its_own_device_and_stream_and_leaves_them(monkeypatch, newer):
     device = torch.device("cuda:1")
+    # What of older torch leaves the allocator recording; newer has ended it and refuses.
+    allocator = mock.Mock()
+    monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", allocator.end, raising=False)
+    monkeypatch.setattr(torch._C, "_cuda_releasePool", allocator.release, raising=False)
+    allocator.end.side_effect = RuntimeError("not currently recording") if newer else None
     with mock.patch("tools.training.recorded.torch.cuda") as cuda:
         cuda.graph.return_value.__exit__.side_effect = RuntimeError("capture failed")
         recorder = CudaGraph(device)
         with pytest.raises(RuntimeError, match="capture failed"):
             recorder.record(lambda: None)
         recorder.warm(lambda: None)
+        pool = cuda.graph_pool_handle.return_value
+    index = cuda.Stream.return_value.device.index
+    assert (
+        allocator.mock_calls
+        == [mock.call.end(index, pool), mock.call.release(index, pool)][: 1 if newer else 2]
+    )
     cuda.Stream.assert_called_once_with(device)
     cuda.device.assert_called_once_with(device)
     assert {call.args for call in cuda.current_stream.call_args_list} == {(device,)}
-    assert cuda.graph.call_args.kwargs == {"stream": cuda.Stream.return_value}
+    assert cuda.graph.call_args.kwargs == {"pool": pool, "stream": cuda.Stream.return_value}
     assert cuda.stream.call_args_list[0].args == (cuda.current_stream.return_value,)
     cuda.stream.return_value.__exit__.assert_called()
     generators = cuda.default_generators.__getitem__

@@ -13,6 +13,8 @@ from tests.support.paths import ROOT
 BASH = shutil.which("bash")
 pytestmark = pytest.mark.skipif(BASH is None, reason="needs bash")
 
+RAW = "data/synthetic/raw"
+"""Where the quickstart's raw recordings lie."""
 SET_UP = "set -euo pipefail; source tools/setup.sh; set_up requirements.txt; echo ready"
 
 
@@ -100,8 +102,9 @@ def test_a_failed_installation_is_an_error_and_tried_again(project):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ("--seed", "--seed: usage is ./quickstart.sh [--seed N]"),
-        ("--sead 3", "--sead 3: usage is ./quickstart.sh [--seed N]"),
+        ("--seed", "--seed: usage is ./quickstart.sh [--seed N] [--keep]"),
+        ("--sead 3", "--sead 3: usage is ./quickstart.sh [--seed N] [--keep]"),
+        ("--keep --seed", "--keep --seed: usage is ./quickstart.sh [--seed N] [--keep]"),
         ("--seed x", "--seed x: choose a whole number, 0 or more"),
     ],
 )
@@ -110,6 +113,46 @@ def test_the_quickstart_refuses_what_it_does_not_know(project, arguments, says):
     done = run(project, python_that(project), f"bash quickstart.sh {arguments}")
     assert (done.returncode, done.stderr) == (2, f"error: {says}\n")
     assert not (project / "calls").exists()
+
+
+def quickstart(project, *arguments):
+    """Run the quickstart with a Python that only says what it is asked for; return what was said.
+
+    It leaves one raw recording where `tools.prepare synthetic` would.
+    """
+    shutil.copy(ROOT / "quickstart.sh", project)
+    python = program(
+        project / "bin" / "python3",
+        f"""case "$*" in
+*"-m venv"*) mkdir -p .venv/bin; cp "$0" .venv/bin/python ;;
+*"-m pip"*) ;;
+*"tools.prepare synthetic"*) mkdir -p {RAW}; touch {RAW}/S001.skeleton; echo "$*" ;;
+*"-m tools"*|*.py*) echo "$*" ;;
+*) exec {sys.executable} "$@" ;;
+esac""",
+    )
+    done = run(project, python, f"bash quickstart.sh {' '.join(arguments)}")
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_the_quickstart_says_what_it_removes_and_leaves_no_raw_recordings(project):
+    assert "removing" not in quickstart(project)
+    assert not (project / RAW).exists()
+    said = quickstart(project, "--keep", "--seed", "4")
+    assert "removing data/synthetic of an earlier quickstart" in said
+    assert "removing checkpoints/quickstart of an earlier quickstart" in said
+    assert (project / RAW / "S001.skeleton").is_file()
+
+
+def test_the_quickstart_ends_with_its_figures_and_three_commands(project):
+    said = quickstart(project)
+    assert "--knn-every" in said
+    assert "tools.report" not in said
+    assert said.index("-m tools.compare") < said.index("next, for instance:")
+    assert len(said.split("next, for instance:\n")[1].splitlines()) == 3
+    (project / "tools" / "report").mkdir()
+    assert "-m tools.report checkpoints/quickstart" in quickstart(project)
 
 
 @pytest.mark.parametrize("browser", [True, False])

@@ -1,4 +1,4 @@
-"""The recurrent encoder: our GRU against PyTorch's, levels together against levels apart."""
+"""The recurrent encoder: our GRU against PyTorch's, a GPU's way against a CPU's."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch import nn
 from moco import encoder_config
 from moco.encoders.recurrent import RecurrentEncoder
 from moco.kernels.gru import GRUWeights, gru_layer
-from moco.kernels.recurrent import maxima_together, pack, unpack
+from moco.kernels.recurrent import by_cudnn
 
 NEAR = {"rtol": 1e-5, "atol": 1e-6}
 
@@ -61,22 +61,26 @@ def test_each_level_gets_the_maximum_of_pytorchs_layers(kind, layers):
         torch.testing.assert_close(one, other, **NEAR)
 
 
+@pytest.mark.parametrize("mode", [True, False])
+def test_cudnn_may_go_backward_in_either_mode_which_stays(mode):
+    rnn = recurrent("GRU").rnn.train(mode)
+    seen, tokens = [], levels_of(4)[0]
+    rnn.register_forward_hook(lambda module, *_: seen.append(module.training))
+    by_cudnn(rnn, tokens)
+    with torch.no_grad():
+        by_cudnn(rnn, tokens)
+    assert seen == [True, False]
+    assert rnn.training == mode
+
+
 @pytest.mark.parametrize("kind", ["GRU", "LSTM"])
-def test_levels_together_and_levels_apart_encode_the_same(kind):
+def test_the_way_of_a_gpu_and_that_of_a_cpu_encode_the_same(kind):
     encoder, levels = recurrent(kind), levels_of(9, 4, 2, 1)
-    together, apart = torch.stack(maxima_together(encoder.rnn, levels), dim=1), encoder(levels)
-    torch.testing.assert_close(together, apart, **NEAR)
-    inputs = [*levels, *encoder.parameters()]
-    for one, other in zip(gradients(together, *inputs), gradients(apart, *inputs), strict=True):
+    there = torch.stack([by_cudnn(encoder.rnn, level).amax(dim=1) for level in levels], dim=1)
+    here, inputs = encoder(levels), [*levels, *encoder.parameters()]
+    torch.testing.assert_close(there, here, **NEAR)
+    for one, other in zip(gradients(there, *inputs), gradients(here, *inputs), strict=True):
         torch.testing.assert_close(one, other, **NEAR)
-
-
-def test_packed_levels_take_one_step_a_token_of_the_longest():
-    levels = levels_of(8, 4, 1)
-    packed, shapes = pack(levels)
-    assert packed.batch_sizes.tolist() == [9, 6, 6, 6, 3, 3, 3, 3]
-    for level, back in zip(levels, unpack(packed.data, shapes), strict=True):
-        assert torch.equal(back, level.transpose(0, 1))
 
 
 def test_under_autocast_only_the_products_are_rounded():

@@ -8,6 +8,7 @@ import shlex
 from operator import attrgetter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dataset import protocols
@@ -15,6 +16,7 @@ from moco import config
 from moco.config import encoder_config
 from options import classification, pretraining, retrieval
 from options.parser import as_plain
+from options.recipes import RECIPES
 from tests.support.imported import ROOT, imported_by
 
 MODULES = {"pretraining": pretraining, "classification": classification, "retrieval": retrieval}
@@ -97,6 +99,10 @@ BY_SCRIPT = {
         ("--granularity", "3", "encoder.granularity", 3),
         ("--precision", "bf16", "speed.precision", "bf16"),
         ("--graph", "off", "speed.graph", "off"),
+        ("--knn-every", "5", "watch.knn_every", 5),
+        ("--knn-clips", "50 20", "watch.knn_clips", (50, 20)),
+        ("--print-seconds", "1.5", "watch.print_seconds", 1.5),
+        ("--recipe", "small", "recipe", "small"),
     ],
     "classification": [
         *DATA,
@@ -135,7 +141,8 @@ BY_SCRIPT = {
 }
 EVERY_OPTION = [(name, *row) for name, rows in BY_SCRIPT.items() for row in rows]
 BRINGS_MORE = {"mode", "finetuning.optimizer", "encoder.kind", "search.query_file"} | {
-    "random_encoder.config.kind"
+    "random_encoder.config.kind",
+    "recipe",
 }
 """Fields on which defaults of others depend."""
 
@@ -178,6 +185,7 @@ def test_published_retrieval_command_is_the_default_apart_from_its_checkpoint():
 
 
 PUBLISHED_RUN = {
+    "recipe": None,
     "data": {
         "dataset": "ntu60",
         "protocol": "cross_view",
@@ -215,6 +223,7 @@ PUBLISHED_RUN = {
     },
     "checkpoints": {"folder": "checkpoints", "save_freq": 50, "resume": ""},
     "speed": {"precision": "fp32", "graph": "auto"},
+    "watch": {"knn_every": 0, "knn_clips": [4000, 2000], "print_seconds": 30.0},
     "run": {"device": "auto", "seed": None, "print_freq": 10, "workers": None},
 }
 
@@ -222,6 +231,50 @@ PUBLISHED_RUN = {
 def test_pretraining_defaults_are_the_published_run():
     assert pretraining.parse([]) == pretraining.PretrainingOptions()
     assert as_plain(pretraining.parse([])) == PUBLISHED_RUN
+
+
+def lengths(given, tmp_path, clips):
+    """Batch size, keys, epochs and schedule of a command line on so many training clips."""
+    folder = tmp_path / "NTU-RGB-D-60-AGCN" / "xview"
+    folder.mkdir(parents=True, exist_ok=True)
+    head = np.lib.format.open_memmap(
+        folder / "train_data_joint.npy", "w+", np.float32, (clips, 3, 1, 1, 1)
+    )
+    del head
+    options = pretraining.parse(["--data-path", str(tmp_path), *given.split()])
+    training = options.training
+    return training.batch_size, options.contrast.queue_size, training.epochs, training.schedule
+
+
+@pytest.mark.parametrize(
+    ("clips", "row"), [(100, 0), (300, 0), (301, 1), (1000, 1), (3001, 2), (10000, 2)]
+)
+def test_a_recipe_is_chosen_by_the_number_of_clips_and_makes_sense_for_it(tmp_path, clips, row):
+    batch, keys, epochs, schedule = lengths("--recipe small", tmp_path, clips)
+    chosen = RECIPES["small"][row]
+    assert (batch, keys, epochs) == (chosen.batch_size, chosen.queue_size, chosen.epochs)
+    assert keys < clips
+    assert clips // batch > 3
+    assert schedule[-1] < epochs
+
+
+def test_explicit_options_override_a_recipe_even_by_the_published_value(tmp_path):
+    given = "--recipe small --batch-size 32 --epochs 451"
+    assert lengths(given, tmp_path, 100) == (32, 64, 451, (480,))
+    assert lengths("", tmp_path, 100) == (64, 2048, 451, (351,))
+
+
+def test_a_recipe_for_clips_that_are_not_there_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        pretraining.parse(["--recipe", "small", "--data-path", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith("error: no file ")
+    path = tmp_path / "NTU-RGB-D-60-AGCN" / "xview" / "train_data_joint.npy"
+    path.parent.mkdir(parents=True)
+    path.write_text("no array")
+    with pytest.raises(SystemExit):
+        pretraining.parse(["--recipe", "small", "--data-path", str(tmp_path)])
+    assert "is not a whole .npy file" in capsys.readouterr().err
 
 
 def test_classification_defaults_are_the_published_run():
@@ -297,7 +350,8 @@ def flat(record):
 
 
 @pytest.mark.parametrize(("script", "flag", "value", "field", "expected"), EVERY_OPTION)
-def test_every_option_is_read_in_both_spellings(script, flag, value, field, expected):
+def test_every_option_is_read_in_both_spellings(script, flag, value, field, expected, monkeypatch):
+    monkeypatch.setattr(pretraining, "count_clips", lambda *_: 1000)  # for a recipe
     before, space, flag = flag.rpartition(" ")
     usual = parse(script, before)
     assert attrgetter(field)(usual) != expected
@@ -387,6 +441,14 @@ FAULTS = [
     ("pretraining", "--num-heads 0", "--num-heads 0: needs a whole number, 1 or more"),
     ("pretraining", "--hico-dim 0", "--hico-dim 0: needs a whole number, 1 or more"),
     ("pretraining", "--save-freq 0", "--save-freq 0: needs a whole number, 1 or more"),
+    ("pretraining", "--recipe large", "--recipe large: known are small"),
+    ("pretraining", "--knn-every -1", "--knn-every -1: needs a whole number, 0 or more"),
+    (
+        "pretraining",
+        "--knn-clips 1 2 3",
+        "--knn-clips 1 2 3: needs two numbers, clips to find and clips to look up",
+    ),
+    ("pretraining", "--print-seconds -1", "--print-seconds -1: needs a number 0 or more"),
     ("pretraining", "-p 0", "--print-freq 0: needs a whole number, 1 or more"),
     ("pretraining", "-j -1", "--workers -1: needs a whole number, 0 or more"),
     ("pretraining", "--seed -1", "--seed -1: needs a whole number, 0 to 9223372036854775807"),
@@ -618,7 +680,7 @@ def test_every_option_that_help_names_is_tested_here(script, capsys):
     }
 
 
-COMMANDS = ["features", "ensemble", "compare", "reproduce", "benchmark", "prepare"]
+COMMANDS = ["predict", "features", "ensemble", "compare", "reproduce", "benchmark", "prepare"]
 
 
 @pytest.mark.parametrize("script", MODULES)
@@ -666,4 +728,5 @@ def test_no_option_is_declared_twice():
         assert all(meaning == meanings[0] for meaning in meanings), flag
     flags = [*found, *of_model]
     assert len(found) > 30
-    assert [flag for flag in set(flags) if flags.count(flag) > 1] == []
+    twice = {flag for flag in flags if flags.count(flag) > 1}
+    assert twice == {"--json"}  # a file of tools.benchmark, a switch of tools.predict

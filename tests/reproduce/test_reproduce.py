@@ -333,7 +333,7 @@ def test_an_option_that_came_later_was_left_at_its_default(go, tmp_path):
     del content["seconds"]  # as if it had been interrupted
     record.write_text(json.dumps(content))
     scripts, _ = go(modes=())
-    assert scripts.argv["--resume"].endswith(LAST)
+    assert scripts.argv["--resume"] == "auto"
     other = {"linear": TINY["linear"] + " --momentum 0.8"}
     assert go(extras=other)[0].calls == ["linear"]
 
@@ -446,29 +446,12 @@ def test_a_pretraining_that_is_refused_does_not_begin_anew(go):
     assert states(runner) == [FAILED]
 
 
-def test_an_interrupted_pretraining_goes_on_from_its_last_checkpoint(go, tmp_path):
+def test_a_pretraining_goes_on_with_what_its_folder_holds(go, tmp_path):
     scripts = Scripts()
     scripts.stops = {PRETRAINING}
     go(scripts)
     scripts, _ = go(modes=())
-    assert scripts.argv["--resume"].endswith(f"seed0/{LAST}")
-
-
-def test_a_finished_evaluation_that_cannot_be_resumed_begins_anew(go):
-    scripts = Scripts()
-    scripts.stops = {"linear"}
-    go(scripts)
-    scripts, given = Scripts(), []
-    ours = scripts.run
-
-    def refuse_to_resume(argv, log, environment):
-        given.append("--resume" in argv)
-        return 2 if "--resume" in argv else ours(argv, log, environment)
-
-    scripts.run = refuse_to_resume
-    _, runner = go(scripts, modes=("linear",))
-    assert given == [True, False]
-    assert states(runner) == [DONE, DONE]
+    assert scripts.argv["--resume"] == "auto"
 
 
 def test_a_new_evaluation_is_one_row(go, monkeypatch):
@@ -801,6 +784,7 @@ def test_the_plan_reads_the_speed_of_an_earlier_run_of_the_same_model(go, tmp_pa
     _, runner = go()
     log = tmp_path / Run(*XSUB, "GRU", "joint", 0).name / "metrics.jsonl"
     rows = [{"epoch": 1, "clips_per_second": speed} for speed in (10.0, 640.0, 64.0)]
+    rows.insert(1, {"epoch": 1, "eval/knn1": 50.0})
     log.write_text("".join(json.dumps(row) + "\n" for row in rows))
     lines = []
     where = {"out": tmp_path, "data_path": runner.options.data_path, "device": "cpu"}

@@ -22,7 +22,7 @@ COPIES = {torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default}
 MASKED = {torch.ops.aten.index.Tensor, torch.ops.aten.index_put_.default}
 AUTOCAST = torch.autocast
 LOWERED = (
-    *(F.linear, F.conv2d, F.scaled_dot_product_attention, torch.einsum, torch.baddbmm),
+    *(F.linear, F.conv1d, F.conv2d, F.scaled_dot_product_attention, torch.einsum, torch.baddbmm),
     *(torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__),
 )
 RAISED = (F.layer_norm, torch.layer_norm, torch.softmax, torch.Tensor.softmax, torch.logsumexp)
@@ -76,6 +76,8 @@ class _Functions(TorchFunctionMode):
             return args[0].cpu().tolist()
         if self.lower is not None and func in (torch._VF.gru, torch._VF.lstm):
             raise AssertionError("CUDA's autocast runs recurrent layers in float16, whatever asked")
+        if func in (torch._VF.gru, torch._VF.lstm) and isinstance(args[0], Away):
+            return _recurrent(func, *args)
         if self.lower is not None and func in LOWERED + RAISED:
             dtype = self.lower if func in LOWERED else torch.float32
             args, kwargs = tree_map(lambda x: _cast(x, dtype), (args, kwargs))
@@ -93,6 +95,19 @@ class _Functions(TorchFunctionMode):
             yield
         finally:
             self.lower = before
+
+
+def _recurrent(func, tokens, second, *args):
+    """As cuDNN has it; batch-first by views, as a tensor of here cannot be transposed in place."""
+    if torch.is_tensor(second) and not second.is_floating_point():
+        raise AssertionError("a packed sequence: its lengths are gone when a step is replayed")
+    *others, training, bidirectional, batch_first = args
+    learns = any(x.requires_grad for x in tree_leaves((tokens, others)) if torch.is_tensor(x))
+    if torch.is_grad_enabled() and learns and not training:
+        raise RuntimeError("cudnn RNN backward can only be called in training mode")
+    tokens = tokens.transpose(0, 1) if batch_first else tokens
+    states, *last = func(tokens, second, *others, training, bidirectional, False)
+    return states.transpose(0, 1) if batch_first else states, *last
 
 
 def _cast(x, dtype):

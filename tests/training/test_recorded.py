@@ -4,6 +4,9 @@ A tape of PyTorch's operations stands in for the CUDA graph: like it, it repeats
 the tensors of the recording and runs none of our code, so whatever the host decided stays decided.
 """
 
+import gc
+import weakref
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -134,6 +137,30 @@ def test_what_the_host_decides_is_fixed_by_the_recording():
         answers.append(float(repeated()))
     at = float(graph.WARM_UP)
     assert answers == [0, 2, 4, 2 * at, at + at + 1, at + at + 2]
+
+
+def test_garbage_is_collected_before_a_recording_and_not_within(monkeypatch):
+    class Held:
+        pass
+
+    held = Held()
+    held.itself, gone = held, weakref.ref(held)
+
+    class Looks(TapeRecorder):
+        def record(self, work):
+            seen.append(gone())
+            return super().record(work)
+
+    seen, repeated = [], Repeated(lambda: torch.zeros(()), CPU, Looks(), "")
+    gc.disable()
+    try:
+        del held
+        assert gone() is not None
+        for _ in range(graph.WARM_UP + 1):
+            repeated()
+    finally:
+        gc.enable()
+    assert seen == [None]
 
 
 class Broken(TapeRecorder):

@@ -1,5 +1,10 @@
 """`python -m tools.benchmark [WORK ...]`: tables on the screen, the same figures as JSON."""
 
+if __name__ == "__main__":
+    from tools.signals import answer_signals
+
+    answer_signals()
+
 from collections.abc import Sequence
 from importlib import import_module
 

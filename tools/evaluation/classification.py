@@ -5,9 +5,10 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dataset.batches import LabelledBatches
 from moco.method import Method
@@ -23,14 +24,18 @@ from tools.evaluation.results import (
     Json,
     Scores,
     per_class,
+    refuse_other,
     save_scores,
     spread,
     write_json,
     write_names,
 )
-from tools.evaluation.runs import Run, identity, plan_runs, results_folder
+from tools.evaluation.runs import Run, description, identity, plan_runs, results_folder
 from tools.evaluation.subject import Downstream
 from tools.runtime import data_generator, until_signal
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 def classify(downstream: Downstream, options: ClassificationOptions) -> Json:
@@ -51,6 +56,8 @@ def classify(downstream: Downstream, options: ClassificationOptions) -> Json:
         check_labels(part, split.labels, downstream.classes)
     labels, signals = options.labels, []
     runs, folder = plan_runs(downstream, options), results_folder(downstream, options)
+    consent = options.overwrite or bool(options.training.resume)
+    refuse_other(folder / RESULTS, options, consent)
     results = downstream.describe() | {
         "script": "action_classification.py",
         "mode": options.mode,
@@ -95,18 +102,29 @@ class _Training:
         self.downstream, self.options, self.run = downstream, options, run
         self.classifier, self.signals = classifier, signals
         self.began = time.perf_counter()
-        self.files = ClassifierFiles(run.folder, run.stem, identity(options, run, encoder))
+        own, about = identity(options, run, encoder), description(downstream, run.folder)
+        self.files = ClassifierFiles(run.folder, run.stem, own, about)
         single, named = options.labels.runs == 1, Path(options.training.resume)
         if options.training.resume:
             # Of several runs each goes on from its own file, beside the one that is named.
-            own = named if single else named.with_name(self.files.last.name)
-            if own.is_file() or not named.is_file():
-                self.files.resume(classifier, own if own.is_file() else named)
+            mine = named if single else named.with_name(self.files.last.name)
+            if mine.is_file() or not named.is_file():
+                self.files.resume(classifier, mine if mine.is_file() else named)
+        self.curves = self._open_curves()
         if single:
-            classifier.check_unfinished()
+            classifier.check_epochs()
         if not single or options.labels.fraction < 1:
             clips = f"{len(run.clips)} of {len(downstream.train)} training clips have labels"
             downstream.report(f"run {run.number}: {clips}, seed {run.seed}")
+
+    def _open_curves(self) -> "SummaryWriter":
+        """TensorBoard's events, beside results.json; of several runs in a folder for each."""
+        from torch.utils.tensorboard import SummaryWriter  # slow to import
+
+        folder = results_folder(self.downstream, self.options)
+        if self.options.labels.runs > 1:
+            folder /= f"run{self.run.number}"
+        return SummaryWriter(str(folder), purge_step=self.classifier.epoch)
 
     @property
     def finished(self) -> bool:
@@ -116,6 +134,9 @@ class _Training:
     def after_epoch(self, score: EpochScore) -> None:
         """Report an epoch and save what it left, or end there if a signal asked for it."""
         self.downstream.report(str(score))
+        self.curves.add_scalar("loss/train", score.train_loss, score.epoch)
+        self.curves.add_scalar("eval/top1", score.top1, score.epoch)
+        self.curves.add_scalar("eval/top5", score.top5, score.epoch)
         if not self.finished:
             if self.signals:
                 self.leave()
@@ -124,6 +145,7 @@ class _Training:
     def leave(self) -> None:
         """Save everything and end, as a signal asked."""
         self.files.save(self.classifier)
+        self.curves.close()
         number, epoch, batch = self.signals[0], self.classifier.epoch, self.classifier.batch
         where = f"{signal.Signals(number).name} at epoch {epoch}, batch {batch}"
         self.downstream.report(f"stopped by {where}; go on with --resume {self.files.last}")
@@ -136,6 +158,7 @@ class _Training:
             scores: (N, L) of the test part after the last epoch.
         """
         self.files.save(self.classifier)
+        self.curves.close()
         run, scores, test = self.run, scores.cpu(), self.downstream.test
         folder = results_folder(self.downstream, self.options)
         data, about = self.options.data, {"mode": self.options.mode}
@@ -245,7 +268,11 @@ def _fresh_model(downstream: Downstream, options: ClassificationOptions, run: Ru
             RANDOM, random_config=downstream.config, seed=run.seed, report=lambda line: None
         )
         return model.to(downstream.device)
-    return copy.deepcopy(downstream.model)
+    model = copy.deepcopy(downstream.model)
+    for module in model.modules():
+        if isinstance(module, nn.RNNBase):
+            module.flatten_parameters()  # cuDNN wants them in one piece; the copy laid each apart
+    return model
 
 
 def summarise(runs: list[Json]) -> Json:

@@ -25,6 +25,8 @@ Payload = dict[str, Any]
 
 SECONDS_BETWEEN_SAVES = 30.0
 INITIAL_DEVIATION = 0.01
+LEARNING = ("lr", "schedule", "cos", "momentum", "weight_decay")
+"""Options that a classifier to go on with must share."""
 
 
 class EpochScore(NamedTuple):
@@ -104,10 +106,13 @@ class Classifier:
         """The first epoch of the highest top-1: the metric the paper reports."""
         return max(self.history, key=lambda score: score.top1)
 
-    def check_unfinished(self) -> None:
-        """Refuse to train where no epoch is left, by a ValueError."""
+    def check_epochs(self) -> None:
+        """Refuse what has had more epochs than asked for, by a ValueError.
+
+        One that has had them all, and was killed before its results were written, gives them.
+        """
         epochs = self.options.epochs
-        if self.epoch >= epochs:
+        if self.epoch > epochs:
             had = f"the classifier has had {self.epoch}"
             raise ValueError(f"--epochs {epochs}: {had}; ask for more")
 
@@ -214,13 +219,16 @@ class ClassifierFiles:
         last: file to go on from.
     """
 
-    def __init__(self, folder: Path, name: str, identity: Payload) -> None:
+    def __init__(
+        self, folder: Path, name: str, identity: Payload, about: Payload | None = None
+    ) -> None:
         """Name the files; the folder is made, so that a bad one is found before the training.
 
         Args:
             folder: of both files.
             name: what the files' names begin with: the stream, as published.
             identity: plain values that say which encoder and data the classifier belongs to.
+            about: what somebody who uses the classifier needs beside it.
 
         Raises:
             PermissionError: when nothing can be written there.
@@ -234,6 +242,7 @@ class ClassifierFiles:
         self.best = folder / f"{name}_model_best.pth.tar"
         self.last = folder / f"{name}_model_last.pth.tar"
         self.identity = identity
+        self._marks = {"identity": identity, "about": about or {}}
         self._saved = time.monotonic()
 
     def save(self, classifier: Classifier, now: bool = True) -> None:
@@ -241,8 +250,8 @@ class ClassifierFiles:
         if not now and time.monotonic() - self._saved < SECONDS_BETWEEN_SAVES:
             return
         if best := classifier.best_state():
-            save_whole(best | {"identity": self.identity}, self.best)
-        save_whole(classifier.last_state() | {"identity": self.identity}, self.last)
+            save_whole(best | self._marks, self.best)
+        save_whole(classifier.last_state() | self._marks, self.last)
         self._saved = time.monotonic()
 
     def resume(self, classifier: Classifier, path: Path) -> None:
@@ -259,6 +268,8 @@ class ClassifierFiles:
         if not isinstance(theirs, dict):
             raise ValueError(f"{path} is not a classifier of action_classification.py")
         for name in self.identity | theirs:
+            if name in LEARNING and name not in theirs:
+                continue  # an older file does not say
             if theirs.get(name) != self.identity.get(name):
                 raise ValueError(
                     f"{path} belongs to {name} {theirs.get(name)}, not {self.identity.get(name)}; "

@@ -22,7 +22,8 @@ from tools.files import write_whole
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Keep a model in eval mode for a while, and leave it in the mode that it was in."""
     training = model.training
     model.eval()
     try:
@@ -64,7 +65,7 @@ def extract_levels(
     """
     clips = torch.arange(len(split)) if clips is None else clips
     read, found = model.query.heads if projections else before_heads, {}
-    with _evaluating(model):
+    with evaluating(model):
         for begin in range(0, len(clips), batch_size):
             rows = slice(begin, begin + batch_size)
             with torch.inference_mode():

@@ -19,6 +19,7 @@ from moco.method import Method
 from options.classification import ClassificationOptions
 from tools.evaluation.classifier import Classifier, EpochScore, Payload
 from tools.runtime import random_states, restore_random
+from tools.training.memory import saying_what_fits
 
 
 def make_optimizer(
@@ -97,21 +98,27 @@ class FineTuner(Classifier):
 
         Raises:
             FloatingPointError: when the training loss is not finite.
+            ValueError: when the device is too small for the batch.
         """
         self.set_rates()
         self.encoder.train(self._told.finetuning.encoder_mode == "train")
         self.batches.start_epoch()
+        fits = saying_what_fits(self.encoder.config, self.batches.batch_size, None, self.device)
         try:
-            while self.batch < len(self.batches) and not stopped():
-                self._step()
-                if self.batch % self._told.run.print_freq == 0:
-                    self.check_loss()
-            self.check_loss()
+            with fits:
+                self._train(stopped)
         finally:
             self.encoder.eval()
         if self.batch == 0:  # stopped before the first batch: the epoch is drawn again
             self.generator.set_state(self.batches.epoch_state)
         return self.batch == len(self.batches)
+
+    def _train(self, stopped: Callable[[], bool]) -> None:
+        while self.batch < len(self.batches) and not stopped():
+            self._step()
+            if self.batch % self._told.run.print_freq == 0:
+                self.check_loss()
+        self.check_loss()
 
     def _step(self) -> None:
         views, labels = self.batches.batch(self.batch)

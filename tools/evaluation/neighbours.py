@@ -9,12 +9,12 @@ compared in float64. Of equally near clips the first in the gallery is nearest.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from moco.kernels.precision import full_float32
 from tools.evaluation.metrics import average_precision
 
 BLOCK = 2**24
@@ -68,7 +68,7 @@ def rank(
     near = torch.empty(len(test), most, dtype=torch.int64, device=test.device)
     precision = torch.empty(len(test), dtype=torch.float64, device=test.device)
     by_class = test_labels.argsort(stable=True)  # queries of a class share their right answers
-    with _exact_products():
+    with full_float32():  # which the bound on the error relies on
         for rows in by_class.split(min(QUERIES, 1 + BLOCK // len(train))):
             similarities, error = gallery.compare(test[rows])
             near[rows] = gallery.nearest(test[rows], similarities, error, most)
@@ -217,14 +217,3 @@ def _check(gallery: _Gallery, test: Tensor, k: int) -> None:
             raise ValueError(f"the {part} features are not finite; choose another checkpoint")
     if not 1 <= k <= len(gallery.features):
         raise ValueError(f"--knn-neighbours {k}: there are {len(gallery.features)} training clips")
-
-
-@contextmanager
-def _exact_products() -> Iterator[None]:
-    """Multiply in float32 proper, which the bound on the error relies on."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

@@ -58,13 +58,14 @@ def train_probe(
         The probe.
 
     Raises:
-        ValueError: for features that are not finite, labels out of range, or no epoch to run.
+        ValueError: for features that are not finite, labels out of range, or fewer epochs than it
+            has had.
         FloatingPointError: when the training loss is not finite.
     """
     _check("test", test, test_labels, probe.fc.out_features)
     if not callable(train):
         _check("training", train, train_labels, probe.fc.out_features)
-    probe.check_unfinished()
+    probe.check_epochs()
     train_labels, test_labels = train_labels.to(test.device), test_labels.to(test.device)
     while probe.epoch < probe.options.epochs:
         features = train(probe.epoch) if callable(train) else train

@@ -1,19 +1,27 @@
-"""One raw recording, and the clips of a split that are nearest to it."""
+"""From a recording to its features, and to the clips of a split that are nearest to it.
 
+Axes: C=3 coordinates (metres), F recorded frames, V=25 joints, M=2 bodies. Of N clips the features
+are (N, 2·G·d), which are called (N, F) too.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from dataset.arrays import SplitArrays, load_arrays
 from dataset.packed import PackedSplit
 from dataset.skeleton import MAX_FRAMES
+from moco.method import Method
 from options.retrieval import RetrievalOptions
 from tools.evaluation.features import extract
 from tools.evaluation.neighbours import rank, vote
 from tools.evaluation.retrieval import encode, select
 from tools.evaluation.subject import Downstream
+from tools.prepare.formats.custom import Reader
 from tools.prepare.formats.ntu import read
 from tools.prepare.pipeline.normalise import normalise
 from tools.prepare.pipeline.recordings import Recording
@@ -44,24 +52,41 @@ def list_nearest(downstream: Downstream, options: RetrievalOptions) -> list[str]
         gallery = encode(downstream, places, search.batch_size)
         features = extract(downstream.model, query, options.data.stream)
         neighbours = search.neighbours or (min(LISTED, len(places)),)
-    ranking = rank(gallery.features, gallery.labels, features, query.labels, max(neighbours))
-    found = ranking.neighbours[0]  # (k,)
-    cosines = F.cosine_similarity(features.double(), gallery.features[found].double())
-    labels, lines = gallery.labels[found.cpu()], []
-    for place, (clip, cosine) in enumerate(zip(found.tolist(), cosines.tolist(), strict=True)):
-        said = f"distance {1 - cosine:.6f}  action {gallery.labels[clip] + 1:3d}"
+    rows, distances = nearest(gallery.features, gallery.labels, features, max(neighbours))
+    found, away = rows[0].tolist(), distances[0].tolist()
+    labels, lines = gallery.labels[found], []
+    for place, (clip, distance) in enumerate(zip(found, away, strict=True)):
+        said = f"distance {distance:.6f}  action {gallery.labels[clip] + 1:3d}"
         lines.append(f"{place + 1:3d}  {said}  {gallery.names[clip]}")
     votes = (f"{vote(labels[None, :k]).item() + 1} by {k}" for k in neighbours)
     return [*lines, f"action by vote of the nearest: {', '.join(votes)}"]
 
 
+def nearest(gallery: Tensor, labels: Tensor, features: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Find the k nearest clips of each recording, nearest first.
+
+    Args:
+        gallery: (N, F) features of the clips.
+        labels: (N,) their classes.
+        features: (Q, F) of the recordings.
+        k: 1 to N.
+
+    Returns:
+        (Q, k) rows of the gallery and (Q, k) float64 cosine distances in [0, 2].
+    """
+    unknown = torch.zeros(len(features), dtype=torch.int64)  # only the precision asks for it
+    found = rank(gallery, labels, features, unknown, k).neighbours
+    cosines = F.cosine_similarity(features.double()[:, None], gallery[found].double(), dim=2)
+    return found, 1 - cosines
+
+
 def read_recording(
     path: Path, folder: Path, device: torch.device, origin: str = "published"
 ) -> PackedSplit:
-    """Read and normalise one raw recording, as `tools.prepare ntu` does.
+    """Read and normalise one recording to compare it with the clips of a split.
 
     Args:
-        path: a `.skeleton` file, of any name.
+        path: a file of any name, as `read_bodies` takes it.
         folder: of the split it will be compared with.
         device: where it is wanted.
         origin: which clips that split may have, as `dataset.arrays.ORIGINS`.
@@ -73,18 +98,124 @@ def read_recording(
     flag = f"--query-file {path}"
     if not path.is_file():
         raise FileNotFoundError(f"{flag}: no such file")
+    refuse_resized(folder, flag, origin)
+    try:
+        bodies = read_bodies(path)
+    except ValueError as error:
+        raise ValueError(f"{flag}: {error}") from None
+    return as_split([bodies], [path.name], device)
+
+
+def refuse_resized(folder: Path, flag: str, origin: str = "published") -> None:
+    """Refuse to compare recordings with clips that were all resized to one length.
+
+    Args:
+        folder: of the split.
+        flag: what asked for it, for messages.
+        origin: which clips that split may have, as `dataset.arrays.ORIGINS`.
+    """
     frames = load_arrays(folder, "train", origin=origin).data.shape[2]
     if frames != MAX_FRAMES:
         raise ValueError(
             f"{flag}: {folder} has clips of {frames} frames, normalised in another way than raw "
             "recordings are; choose a data set that tools.prepare made"
         )
-    try:
-        parsed = read(Recording(path.name, path, 0, {}))
-    except ValueError as error:
-        raise ValueError(f"{flag}: {error}") from None
-    if not parsed.any():
-        raise ValueError(f"{flag}: there is nobody in it")
-    counts, labels = np.array([parsed.shape[1]]), np.zeros(1, dtype=np.int64)
-    arrays = SplitArrays(path, normalise(parsed)[None], counts, labels, [path.name])
+
+
+def read_bodies(path: Path, joints: list[int] | None = None) -> np.ndarray:
+    """Read one recording.
+
+    Args:
+        path: `.npy` of (F, V, 3) or (bodies, F, V, 3) metres; any other file is a `.skeleton` one.
+        joints: for each of our 25 joints, the joint of the .npy that stands for it; None where
+            they are ours.
+
+    Returns:
+        (3, F, 25, 2) float32 metres; absent bodies are zero.
+
+    Raises:
+        ValueError: it is no whole recording, is too long, or nobody is in it.
+    """
+    recording = Recording(path.name, path, 0, {})
+    bodies = Reader(joints)(recording) if path.suffix == ".npy" else read(recording)
+    return _checked(bodies)
+
+
+def bodies_of(clip: Tensor | np.ndarray) -> np.ndarray:
+    """Bring a clip of (T, 25, 3) or (2, T, 25, 3) metres to (3, T, 25, 2) float32, checked."""
+    array = clip.detach().cpu().numpy() if torch.is_tensor(clip) else np.asarray(clip)
+    return _checked(Reader(None).parse(array))
+
+
+def _checked(bodies: np.ndarray) -> np.ndarray:
+    """Refuse what cannot be normalised: (3, F, 25, 2) metres."""
+    frames = bodies.shape[1]
+    if not 1 <= frames <= MAX_FRAMES:
+        raise ValueError(f"it has {frames} frames, not 1 to {MAX_FRAMES}; cut or resample it")
+    if not np.isfinite(bodies).all():
+        raise ValueError("it has a coordinate that is not finite; set absent joints to zero")
+    if not bodies.any():
+        raise ValueError("there is nobody in it")
+    return bodies
+
+
+def as_split(
+    recordings: Sequence[np.ndarray], names: Sequence[str], device: torch.device | str
+) -> PackedSplit:
+    """Normalise recordings as training clips are, into clips to encode; their classes mean nothing.
+
+    Args:
+        recordings: each (3, F, 25, 2) metres.
+        names: what they are called.
+        device: where they are wanted.
+    """
+    data = np.stack([normalise(bodies) for bodies in recordings])
+    counts = np.array([bodies.shape[1] for bodies in recordings])
+    labels = np.zeros(len(counts), dtype=np.int64)
+    arrays = SplitArrays(Path(names[0]), data, counts, labels, list(names))
     return PackedSplit.from_arrays(arrays, device)
+
+
+class FrozenEncoder(nn.Module):
+    """A trained encoder that describes clips, as the evaluations see them.
+
+    Attributes:
+        method: whose encoder it is, in eval mode, without gradients.
+        stream: what is read off the skeletons: "joint", "motion" or "bone".
+    """
+
+    def __init__(self, method: Method, stream: str) -> None:
+        super().__init__()
+        self.method, self.stream = method.eval().requires_grad_(False), stream
+
+    def embed(self, clip: Tensor | np.ndarray | Sequence[Tensor | np.ndarray]) -> Tensor:
+        """Describe one clip, or several.
+
+        Args:
+            clip: (T, 25, 3) or, of two bodies, (2, T, 25, 3), in metres, 1 <= T <= 300; absent
+                joints are zero. Or a list of N such clips.
+
+        Returns:
+            (F,) features, or (N, F) of a list.
+
+        Raises:
+            ValueError: a clip of another shape, too long, empty or not finite.
+        """
+        several = isinstance(clip, list | tuple)
+        recordings = []
+        for number, each in enumerate(clip if several else [clip]):
+            try:
+                recordings.append(bodies_of(each))
+            except ValueError as error:
+                raise ValueError(f"clip {number}: {error}") from None
+        features = self.features(recordings, [str(number) for number in range(len(recordings))])
+        return features if several else features[0]
+
+    def features(self, recordings: Sequence[np.ndarray], names: Sequence[str]) -> Tensor:
+        """Features (N, F) of recordings of (3, F, 25, 2) metres, on the encoder's device."""
+        if not recordings:
+            raise ValueError("no clip was given")
+        device = next(self.method.parameters()).device
+        return extract(self.method, as_split(recordings, names, device), self.stream)
+
+    forward = embed

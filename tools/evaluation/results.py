@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from options.groups import EvaluationOptions
+from options.parser import as_plain, flat
 from tools.evaluation.metrics import top_k_hits
 from tools.files import write_whole
 
@@ -22,6 +24,11 @@ Json = dict[str, Any]
 RESULTS = "results.json"
 VERSION = 2
 """Of the layout of results.json; raise it when a reader would have to change."""
+_FREE = (
+    *("run.device", "run.print_freq", "run.workers", "output_path", "overwrite"),
+    *("training.resume", "search.save_features"),
+)
+"""Options that do not change what is found."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,31 @@ def write_json(path: Path, content: Json) -> None:
     """
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, default=os.fspath)
     write_whole(path, lambda file: file.write(text.encode() + b"\n"))
+
+
+def refuse_other(path: Path, options: EvaluationOptions, overwrite: bool) -> None:
+    """Refuse to replace the results of another evaluation; the same one may be run again.
+
+    Args:
+        path: of a results.json, which may not be there.
+        options: of the evaluation that is going to write it.
+        overwrite: whether its loss is consented to.
+
+    Raises:
+        ValueError: names the first setting that differs.
+    """
+    if overwrite or not path.is_file():
+        return
+    hint = "replace it with --overwrite or choose another --output-path"
+    try:
+        theirs = flat(json.loads(path.read_text(encoding="utf-8"))["settings"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"{path} does not say what it is of; {hint}") from None
+    ours = flat(as_plain(options))
+    for name, value in theirs.items():
+        if name in ours and ours[name] != value and not name.startswith(_FREE):
+            short = name.rpartition(".")[2]
+            raise ValueError(f"{path} was made with {short} {value}, not {ours[name]}; {hint}")
 
 
 def write_names(path: Path, names: Sequence[str]) -> None:

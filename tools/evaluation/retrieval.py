@@ -14,7 +14,7 @@ from options.retrieval import RetrievalOptions
 from tools.evaluation.features import part_arrays, write_features
 from tools.evaluation.neighbours import rank, recalled, vote
 from tools.evaluation.probe import check_labels
-from tools.evaluation.results import RESULTS, Json, by_class, write_json
+from tools.evaluation.results import RESULTS, Json, by_class, refuse_other, write_json
 from tools.evaluation.subject import PARTS, Downstream
 
 Place = tuple[str, int]
@@ -54,6 +54,8 @@ def look_up(downstream: Downstream, options: RetrievalOptions) -> Json:
     gallery_places = select(downstream, search.gallery, "--gallery")
     query_places = select(downstream, search.query, "--query")
     _refuse_overlap(downstream, options, gallery_places, query_places)
+    folder = results_folder(downstream, options)
+    refuse_other(folder / RESULTS, options, options.overwrite)
     with downstream.frozen():
         gallery = encode(downstream, gallery_places, search.batch_size)
         query = encode(downstream, query_places, search.batch_size)
@@ -67,7 +69,6 @@ def look_up(downstream: Downstream, options: RetrievalOptions) -> Json:
         "query": {"what": search.query, "clips": len(query.names)},
         **figures,
     }
-    folder = results_folder(downstream, options)
     write_json(folder / RESULTS, results)
     downstream.report(f"results written to {folder}")
     return results

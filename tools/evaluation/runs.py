@@ -5,13 +5,18 @@ the labels, in the clips that have labels; each run's files carry its number.
 """
 
 import hashlib
-from dataclasses import dataclass
+import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from dataset.actions import class_names
 from options.classification import ClassificationOptions
+from options.groups import RANDOM
+from options.parser import as_plain
+from tools.evaluation.classifier import LEARNING
 from tools.evaluation.results import Json
 from tools.evaluation.subject import Downstream
 from tools.evaluation.subset import draw_subset, run_seed, subset_generator
@@ -96,4 +101,17 @@ def identity(options: ClassificationOptions, run: Run, encoder: str) -> Json:
     if options.mode != "linear":
         shared["batch size"] = training.batch_size
         shared["optimizer"] = options.finetuning.optimizer
-    return shared
+    return shared | {name: as_plain(getattr(training, name)) for name in LEARNING}
+
+
+def description(downstream: Downstream, folder: Path) -> Json:
+    """What somebody who uses a classifier in `folder` needs: its encoder and its classes' names."""
+    pretrained = downstream.options.pretrained
+    if pretrained != RANDOM:  # so that both may be moved together
+        pretrained = os.path.relpath(downstream.provenance["path"], folder)
+    return {
+        "pretrained": pretrained,
+        "config": asdict(downstream.config),
+        "seed": downstream.seed,
+        "classes": list(class_names(downstream.data.known, downstream.data.data_path)),
+    }

@@ -1,11 +1,17 @@
 """`python -m tools.prepare FORMAT ...`: raw data to arrays, one module for each format."""
 
+if __name__ == "__main__":
+    from tools.signals import answer_signals
+
+    answer_signals()
+
 import difflib
 import importlib
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 
 from options.parser import Parser, spelled
 from tools.errors import one_line_errors
@@ -23,8 +29,6 @@ FORMATS = {
 """What each format is. Its module in `formats` has its `Options` and `prepare(options)`."""
 VERIFY = "verify"
 """Not a format: checks what was prepared."""
-_INTERRUPTED = 130
-"""Exit status after SIGINT, as shells have it."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -36,9 +40,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"  {VERIFY:10}  nothing to prepare: check what was prepared, byte for byte")
         print("\npython -m tools.prepare FORMAT --help lists the options of a format")
         return
-    with one_line_errors(), _interruptible():
+    with one_line_errors():
         if arguments[0] == VERIFY:
-            _verify(arguments[1:])
+            with _interruptible():
+                _verify(arguments[1:])
             return
         name = _format(arguments[0])
         module = importlib.import_module(f"tools.prepare.formats.{name.replace('-', '_')}")
@@ -49,7 +54,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             program=f"python -m tools.prepare {name}",
             epilog=f"Lost by this format: {'; '.join(loses)}." if loses else "",
         )
-        module.prepare(parser.parse(arguments[1:]))
+        options = parser.parse(arguments[1:])
+        with _interruptible():
+            module.prepare(options)
 
 
 def _verify(arguments: Sequence[str]) -> None:
@@ -72,15 +79,28 @@ def _format(word: str) -> str:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """End in one line after SIGINT, and after SIGTERM likewise."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """End in one line after SIGINT and SIGTERM, once what is done is saved."""
+    caught: list[int] = []
+
+    def _interrupt(number: int, _frame: FrameType | None) -> None:
+        for each in before:  # a second one must not cut the saving short
+            signal.signal(each, signal.SIG_IGN)
+        caught.append(number)
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
     try:
+        for number, handler in before.items():
+            if handler != signal.SIG_IGN:
+                signal.signal(number, _interrupt)
         yield
     except KeyboardInterrupt as error:
         print(f"interrupted{f': {error}' if str(error) else ''}", file=sys.stderr)
-        raise SystemExit(_INTERRUPTED) from None
+        raise SystemExit(128 + (caught or [signal.SIGINT])[0]) from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

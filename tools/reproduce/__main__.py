@@ -4,6 +4,11 @@ Stop it at any time; the same command goes on. Results go to `--out`: one folder
 pre-training with its checkpoints, records and logs, and `table.md` and `table.json`.
 """
 
+if __name__ == "__main__":
+    from tools.signals import answer_signals
+
+    answer_signals()
+
 import shlex
 import signal
 import sys

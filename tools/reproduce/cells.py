@@ -1,14 +1,14 @@
 """What there is to run: a selection expanded into pre-trainings and their evaluations."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from options.evaluations import KINDS, PRETRAINING, Kind
-from options.parser import Parser, as_plain
+from options.parser import Parser, as_plain, flat
 from options.reproduce import ReproduceOptions, Split
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,8 +16,9 @@ LAST, RESULTS = "checkpoint_last.pth.tar", "results.json"
 FUSED = "+"
 Settings = dict[str, Any]
 _WHERE_AND_HOW = (
-    ("data.data_path", "pretrained", "checkpoints", "output_path", "output", "training.resume")
-    + ("search.save_features", "speed.graph", "run.device", "run.print_freq", "run.workers")
+    ("data.data_path", "pretrained", "checkpoints", "output_path", "output", "overwrite")
+    + ("training.resume", "search.save_features", "speed.graph", "run.device")
+    + ("run.print_freq", "run.workers")
 )  # fmt: skip
 """Options that do not change what comes out."""
 
@@ -136,11 +137,11 @@ def _of_run(run: Run, options: ReproduceOptions) -> Iterator[Cell]:
             yield Cell(run, mode)
 
 
-def command(cell: Cell, options: ReproduceOptions, resume: Path | None = None) -> list[str]:
-    """The whole command of a cell; `resume` is a file to go on from."""
+def command(cell: Cell, options: ReproduceOptions, resume: str = "") -> list[str]:
+    """The whole command of a cell; `resume` says what to go on from."""
     script = cell.kind.script
     program = [str(ROOT / script)] if script.endswith(".py") else ["-m", script]
-    more = ["--resume", str(resume)] if resume else []
+    more = ["--resume", resume] if resume else []
     return [sys.executable, *program, *arguments(cell, options), *more]
 
 
@@ -186,12 +187,5 @@ def _parser(mode: str) -> Parser:
 def lasting(record: Any) -> Settings:
     """The settings of a script that decide what comes out, by dotted names, as JSON has them."""
     left_out = tuple(f"{name}." for name in _WHERE_AND_HOW)
-    return {name: x for name, x in _flat(as_plain(record)) if not f"{name}.".startswith(left_out)}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+    named = flat(as_plain(record)).items()
+    return {name: x for name, x in named if not f"{name}.".startswith(left_out)}

@@ -73,7 +73,8 @@ def measured(runner: Runner) -> dict[Any, Speed]:
     speeds: dict[Any, Speed] = {}
     for cell, options in runner.asked.items():
         log = cell.folder(runner.options.out) / METRICS
-        found = [row["clips_per_second"] for row in rows(log)][-_NEWEST_ROWS:]
+        speed = "clips_per_second"  # which rows of --knn-every do not have
+        found = [row[speed] for row in rows(log) if speed in row][-_NEWEST_ROWS:]
         if cell.mode == PRETRAINING and found:
             speeds.setdefault(_model(options), (statistics.median(found), f"measured in {log}"))
     return speeds

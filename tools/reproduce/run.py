@@ -11,9 +11,9 @@ import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from options.evaluations import PRETRAINING, Json, Score
+from options.pretraining import AUTO
 from options.reproduce import ReproduceOptions
 from tools.checkpoint import file_sha256
 from tools.evaluation.results import write_json
@@ -22,8 +22,6 @@ from tools.reproduce.cells import RESULTS, ROOT, Cell, Settings, command, expand
 from tools.reproduce.child import Children, last_line
 
 DONE, TO_DO, SKIPPED, FAILED = "done", "to do", "skipped", "failed"
-REFUSED = 2
-"""Exit status of a script that was asked for something impossible."""
 VERSION = 2
 """Of the layout of records."""
 
@@ -174,7 +172,11 @@ class Runner:
         record = {"version": VERSION, "cell": str(cell), "settings": settings}
         write_json(path, record)
         try:
-            self._call(cell, children, state if begun and state.is_file() else None)
+            if cell.mode == PRETRAINING:
+                resume = AUTO
+            else:
+                resume = str(state) if begun and state.is_file() else ""
+            self._call(cell, children, resume)
             scores = self._scores(cell)
         except ValueError as error:
             if children.stopped_by is not None:
@@ -185,7 +187,7 @@ class Runner:
         write_json(path, record | {"product": made, "seconds": seconds})
         return Outcome(DONE, "", scores, made, seconds)
 
-    def _call(self, cell: Cell, children: Children, resume: Path | None) -> None:
+    def _call(self, cell: Cell, children: Children, resume: str) -> None:
         """Run the script of a cell; ValueError where it fails."""
         words, folder = command(cell, self.options, resume), cell.folder(self.out)
         folder.mkdir(parents=True, exist_ok=True)
@@ -196,10 +198,7 @@ class Runner:
             file.write(f"$ {shlex.join(words)}\n")
         start = log.stat().st_size
         status = children.run(words, log, environment())
-        if status == REFUSED and resume and cell.mode != PRETRAINING:
-            # Killed after its last epoch: nothing is left to go on with, so it begins anew.
-            self._call(cell, children, None)
-        elif status:
+        if status:
             said = last_line(log, start).removeprefix("error: ") or "not a word"
             raise ValueError(f"{said} (exit status {status})")
 

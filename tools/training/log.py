@@ -2,23 +2,35 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic as clock
+from time import strftime
 from typing import Any
 
 from tqdm import tqdm
 
-from tools.files import write_whole
+from tools.files import no_room, write_whole
 
 Row = dict[str, Any]
 METRICS = "metrics.jsonl"
+PLACE = ("epoch", "batch", "step")
+"""Where in the run a row stands: epoch and batch within it, and steps done."""
+TAGS = {
+    "loss": "loss/total",
+    "learning_rate": "train/learning_rate",
+    "clips_per_second": "speed/clips_per_second",
+}
+"""What TensorBoard calls a value, where its group and name do not say it."""
 
 
 class RunLog:
     """Scalars of one run, in its checkpoint folder.
 
-    TensorBoard events and one JSON object a line hold the same numbers. On a terminal a bar shows
-    the epoch and leaves one line behind; elsewhere each row is a line of text.
+    TensorBoard events and one JSON object a line hold the same numbers. A terminal shows one bar
+    for the whole run; elsewhere a line of text says how far it is, now and then.
     """
 
     def __init__(
@@ -28,6 +40,7 @@ class RunLog:
         epochs: int,
         first_step: int = 0,
         watched: Sequence[str] = (),
+        seconds: float = 30.0,
     ) -> None:
         """Open the logs, dropping what an interrupted run wrote beyond the step it resumes from.
 
@@ -37,58 +50,97 @@ class RunLog:
             epochs: of the whole run.
             first_step: first step, counted from 0 over all epochs, that will be logged.
             watched: names of shares in [0, 1] that a line shows beside the loss.
+            seconds: between two lines, at least.
         """
         from torch.utils.tensorboard import SummaryWriter  # slow to import, needed by no one else
 
         folder.mkdir(parents=True, exist_ok=True)
-        self.steps, self.epochs, self.watched = steps, epochs, watched
+        self.steps, self.epochs, self.watched, self.seconds = steps, epochs, watched, seconds
         self.path = folder / METRICS
-        _keep_rows_before(self.path, first_step)
+        self._earlier = _keep_rows_before(self.path, first_step)
         self._file = self.path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(folder), purge_step=first_step)
-        self._on_terminal = sys.stderr.isatty()
+        # TensorBoard drops the points from this step on, the step itself too.
+        self._board = SummaryWriter(str(folder), purge_step=first_step + 1)
+        # TensorBoard's thread raises its errors here too, where they are reported in one line.
+        self._hook, threading.excepthook = threading.excepthook, lambda given: None
+        self._began, self._first, self._done = clock(), first_step, first_step
+        self._said, self._line, self._score = -float("inf"), "", ""
         self._bar: tqdm | None = None
-        self._line = ""
+        if sys.stderr.isatty():
+            self._bar = tqdm(total=steps * epochs, initial=first_step, unit="batch", leave=True)
+
+    def earlier(self) -> list[Row]:
+        """The rows of the run that this one goes on from."""
+        return self._earlier
+
+    def describe(self, settings: Mapping[str, Any]) -> None:
+        """Write down the options of the run as TensorBoard's hyper-parameters, in nested groups."""
+        from torch.utils.tensorboard.summary import hparams
+
+        plain = dict(_flat(settings))
+        # As add_hparams, which would put them in a folder, and so a run, of their own.
+        for summary in hparams(plain, {"loss/total": 0.0, "eval/knn1": 0.0}):
+            self._board.file_writer.add_summary(summary)
 
     def start_epoch(self, epoch: int, batch: int = 0) -> None:
         """Begin to show an epoch, counted from 0, at one of its batches."""
-        if self._on_terminal:
-            title = f"epoch {epoch}/{self.epochs - 1}"
-            self._bar = tqdm(total=self.steps, initial=batch, desc=title, unit="batch", leave=False)
+        if self._bar is not None:
+            self._bar.set_description(f"epoch {epoch}/{self.epochs - 1}")
 
     def advance(self) -> None:
         """One more batch is done."""
+        self._done += 1
         if self._bar is not None:
             self._bar.update()
 
     def end_epoch(self) -> None:
-        """Put the bar away, its last row in its place, and the epoch's rows on disk."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-            self.say(self._line)
-        self._file.flush()
+        """Put the epoch's rows on disk, in both files."""
+        with self._room():
+            self._file.flush()
+            self._board.flush()
 
     def write(self, row: Row) -> None:
-        """Record one row.
+        """Record one row of losses.
 
         Args:
-            row: `epoch`, `batch` and `step` (steps done, from 1) beside plain numbers.
+            row: PLACE beside plain numbers.
         """
-        self._file.write(json.dumps(row) + "\n")
-        for name, value in row.items():
-            if name not in ("epoch", "batch", "step"):
-                self._board.add_scalar(name, value, row["step"])
+        self.record(row)
         shares = [f"{name.replace('_', ' ')} {row[name]:.1%}  " for name in self.watched]
         self._line = (
             f"epoch {row['epoch']:3d}  batch {row['batch']:4d}/{self.steps}  "
             f"loss {row['loss']:.4f}  {''.join(shares)}"
             f"lr {row['learning_rate']:.2g}  {row['clips_per_second']:.0f} clips/s"
         )
-        if self._bar is None:
-            self.say(self._line)
-        else:
-            self._bar.set_postfix_str(f"loss {row['loss']:.3f}")
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {row['loss']:.3f} {self._score}".rstrip())
+        elif clock() - self._said >= self.seconds:
+            self._say_line()
+
+    def record(self, row: Row, on_disk: bool = True) -> None:
+        """Record numbers without a line of text.
+
+        Args:
+            row: PLACE beside plain numbers; a name without a group is of a loss.
+            on_disk: whether metrics.jsonl has them too.
+        """
+        with self._room():
+            if on_disk:
+                self._file.write(json.dumps(row) + "\n")
+            for name, value in row.items():
+                if name not in PLACE:
+                    self._board.add_scalar(self._tag(name), value, row["step"])
+
+    def _tag(self, name: str) -> str:
+        """What TensorBoard calls a value: "group/name"."""
+        group = "train" if name in self.watched else "loss"
+        return TAGS.get(name, name if "/" in name else f"{group}/{name}")
+
+    def score(self, text: str) -> None:
+        """Show an evaluation of the run beside its loss, from now on."""
+        self._score = text
+        if self._bar is not None:
+            self._bar.set_postfix_str(text)
 
     def say(self, text: str) -> None:
         """Print a line, above the bar where there is one."""
@@ -96,10 +148,31 @@ class RunLog:
         sys.stdout.flush()
 
     def close(self) -> None:
-        """Finish both files."""
-        self.end_epoch()
-        self._file.close()
-        self._board.close()
+        """Finish both files, and leave the last row behind."""
+        if self._line:
+            self._say_line()
+        if self._bar is not None:
+            self._bar.close()
+        with self._room():
+            self._file.close()
+            self._board.close()
+        threading.excepthook = self._hook
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """Name the file in what a full disk says."""
+        try:
+            yield
+        except OSError as error:
+            raise no_room(self.path, error) from None
+
+    def _say_line(self) -> None:
+        """Print the last row, the time of day and how long it will go on."""
+        done, gone = self._done - self._first, clock() - self._began
+        left = gone / max(done, 1) * (self.steps * self.epochs - self._done)
+        times = f"{strftime('%H:%M:%S')}, {tqdm.format_interval(left)} left"
+        self.say("  ".join(part for part in (self._line, self._score, times) if part))
+        self._said, self._line = clock(), ""
 
 
 class Silence:
@@ -109,16 +182,29 @@ class Silence:
         return lambda *_: None
 
 
-def _keep_rows_before(path: Path, first_step: int) -> None:
-    """Drop the rows after a step, and a half-written last line; the file stays whole."""
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Nested options side by side under "group/name", as TensorBoard takes them."""
+    found = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            found += _flat(value, f"{prefix}{name}/")
+        else:
+            found.append((prefix + name, value if isinstance(value, int | float) else str(value)))
+    return found
+
+
+def _keep_rows_before(path: Path, first_step: int) -> list[Row]:
+    """Drop the rows after a step, and a half-written last line; return those that are kept."""
     if not path.is_file():
-        return
+        return []
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
             continue
-        if row.get("step", 0) <= first_step:
-            kept.append(line + "\n")
-    write_whole(path, lambda file: file.write("".join(kept).encode()))
+        if 0 < first_step >= row.get("step", 0):  # a run from the start has none before it
+            kept.append(row)
+    text = "".join(json.dumps(row) + "\n" for row in kept)
+    write_whole(path, lambda file: file.write(text.encode()))
+    return kept

@@ -4,8 +4,10 @@ At batch 64 a GPU computes a step's kernels faster than the host can launch them
 graph launches them all at once, so the step takes as long as its arithmetic.
 """
 
+import gc
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 import torch
@@ -54,22 +56,32 @@ class CudaGraph:
 
     def record(self, work: Work) -> tuple[Callable[[], None], Tensor]:
         """See Recorder."""
-        graph = torch.cuda.CUDAGraph()
+        graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
         current = torch.cuda.current_stream(self._device)
         # The outer stream is for a recording that fails: it would leave its own the current one.
         try:
             with (
                 torch.cuda.device(self._device),
                 torch.cuda.stream(current),
-                torch.cuda.graph(graph, stream=self._side),
+                torch.cuda.graph(graph, pool=pool, stream=self._side),
             ):
                 answer = work()
         except RuntimeError:
+            self._let_go(pool)
             # The state that dropout draws from would take itself to be recorded for ever.
             generator = torch.cuda.default_generators[self._side.device.index]
             generator.graphsafe_set_state(generator.clone_state())
             raise
         return graph.replay, answer
+
+    def _let_go(self, pool: object) -> None:
+        """End what a failed recording began in the allocator, which older torch leaves open."""
+        end = getattr(torch._C, "_cuda_endAllocateToPool", None)
+        release = getattr(torch._C, "_cuda_releasePool", None)
+        with suppress(RuntimeError):  # torch has ended it itself
+            if end is not None and release is not None:
+                end(self._side.device.index, pool)
+                release(self._side.device.index, pool)
 
 
 class Repeated:
@@ -111,6 +123,7 @@ class Repeated:
     def _record(self, recorder: Recorder) -> None:
         """Record, or say why not and go on plainly."""
         random = random_states(self._device)
+        gc.collect()  # an older run's graph that is found to be garbage ends a recording
         try:
             self._recorded = recorder.record(self._work)
         except RuntimeError as error:

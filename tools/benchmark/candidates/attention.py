@@ -51,6 +51,27 @@ def jagged(lengths: list[int], clips: int, device: torch.device) -> Call:
     return _attend
 
 
+def padded(lengths: list[int], clips: int, device: torch.device) -> Call:
+    """N·G sequences as long as the longest, with a mask that hides what is beyond their end."""
+    S, T = sum(lengths), max(lengths)
+    length, steps = torch.tensor(lengths)[:, None], torch.arange(T)
+    there = steps < length  # (G, T)
+    first = length.cumsum(0) - length
+    places = (first + steps).clamp(max=S - 1).flatten().to(device)  # of G·T tokens among S
+    back = there.flatten().nonzero()[:, 0].to(device)  # of S tokens among G·T
+    mask = there[:, None, None].repeat(clips, 1, 1, 1).to(device)  # (N·G, 1, 1, T)
+
+    def _attend(query: Tensor, key: Tensor, value: Tensor, drop: float) -> Tensor:
+        parts = (
+            part.index_select(1, places).unflatten(1, (-1, T)).flatten(0, 1).transpose(1, 2)
+            for part in (query, key, value)
+        )  # (N·G, H, T, D)
+        mixed = F.scaled_dot_product_attention(*parts, attn_mask=mask, dropout_p=drop)
+        return mixed.transpose(1, 2).unflatten(0, (clips, -1)).flatten(1, 2).index_select(1, back)
+
+    return _attend
+
+
 def attend(layer: SelfAttention, tokens: Tensor, call: Call) -> Tensor:
     """The product's layer with another call: (N, S, d) to (N, S, d)."""
     N, S, d = tokens.shape
@@ -69,7 +90,7 @@ def together(case: Case) -> Iterator[Candidate]:
     tokens = case.tokens(sum(lengths))
     inputs = [tokens, *layer.parameters()]
     product = case.differentiated(lambda: (layer(tokens, lengths),), inputs)
-    for form in (block_mask, jagged):
+    for form in (block_mask, jagged, padded):
         call = form(lengths, len(tokens), case.device)
         other = case.differentiated(lambda call=call: (attend(layer, tokens, call),), inputs)
         yield Candidate(f"attention: {form.__name__}", product, other)

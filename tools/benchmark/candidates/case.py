@@ -67,3 +67,13 @@ class Case:
             return *outputs, *torch.autograd.grad(learned, inputs, weights)
 
         return _both
+
+    def computed(self, compute: Compute) -> Compute:
+        """The outputs of a computation in the run's precision, without gradient."""
+        lower = self.run.speed.precision == "bf16"
+
+        def _outputs() -> tuple[Tensor, ...]:
+            with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=lower):
+                return compute()
+
+        return _outputs

@@ -19,53 +19,64 @@ LOOKED_AT = ("clip", "part", "spatial", "temporal", "instance")
 """Keys in the order of the queries that look at them: the two domains change places."""
 
 
-def project(clip: Tensor, part: Tensor, weights: list[Tensor]) -> tuple[Tensor, ...]:
-    """The query's five heads, likes in one product, and one normalisation: five (B, D).
+def project(
+    clip: Tensor, part: Tensor, weights: list[Tensor], levels: int | None
+) -> tuple[Tensor, ...]:
+    """The five heads, likes in one product: clip and part (B·levels, D), the others (B, D).
 
     Args:
         clip: (B, G, d) features.
         part: (B, G, d).
         weights: weight and bias of clip and part, of the two domains, of instance, each stacked;
-            then those of all five second layers.
+            then those of the second layers of clip and part, and of the other three.
+        levels: how many of clip and part are projected; None is all.
     """
-    single, single_bias, domain, domain_bias, instance, instance_bias, second, bias = weights
-    finest = torch.stack([clip[:, 0], part[:, 0]])  # (2, B, d)
+    single, single_bias, domain, domain_bias, instance, instance_bias = weights[:6]
+    last, last_bias, other, other_bias = weights[6:]
+    apart = torch.stack([each[:, :levels].flatten(0, 1) for each in (clip, part)])  # (2, B·l, d)
     domains = torch.stack([clip.flatten(1), part.flatten(1)])  # (2, B, G·d)
     both = domains.transpose(0, 1).flatten(1)[None]  # (1, B, 2·G·d)
+    hidden = torch.baddbmm(single_bias[:, None], apart, single.mT).relu()
+    alone = torch.baddbmm(last_bias[:, None], hidden, last.mT)
     hidden = [
-        torch.baddbmm(single_bias[:, None], finest, single.mT),
         torch.baddbmm(domain_bias[:, None], domains, domain.mT),
         torch.baddbmm(instance_bias[:, None], both, instance.mT),
     ]
-    projected = torch.baddbmm(bias[:, None], torch.cat(hidden).relu(), second.mT)  # (5, B, D)
-    return F.normalize(projected.float(), dim=-1).unbind()
+    joint = torch.baddbmm(other_bias[:, None], torch.cat(hidden).relu(), other.mT)
+    return tuple(F.normalize(x.float(), dim=-1) for group in (alone, joint) for x in group)
 
 
 def heads_batched(case: Case) -> Iterator[Candidate]:
-    """The heads of a query."""
+    """The heads of a query, which learn, and of a key."""
     heads, G = case.model().query.heads, case.run.encoder.granularity
     clip, part = (case.tokens(G).detach().requires_grad_() for _ in range(2))
-    groups = [(heads.clip[0], heads.part[0]), (heads.temporal[0], heads.spatial[0])]
-    groups += [(heads.instance[0],), tuple(getattr(heads, level)[2] for level in LEVELS)]
+    singles = ((heads.clip, heads.part), (heads.temporal, heads.spatial), (heads.instance,))
+    groups = [[head[0] for head in group] for group in singles]
+    groups += [[head[2] for head in group] for group in (singles[0], singles[1] + singles[2])]
     kinds = [
         [getattr(one, kind) for one in group] for group in groups for kind in ("weight", "bias")
     ]
     stacked = [torch.stack(kind).detach().requires_grad_() for kind in kinds]
 
-    def _product() -> tuple[Tensor, ...]:
-        found = heads(Features(clip, part), granularities=1)
-        return tuple(each.flatten(1) for each in found)  # clip and part (B, 1, D) to (B, D)
+    def _apart(levels: int | None) -> tuple[Tensor, ...]:
+        return tuple(x.flatten(0, -2) for x in heads(Features(clip, part), granularities=levels))
 
-    both = case.differentiated(lambda: project(clip, part, stacked), [clip, part, *stacked])
-    apart = len(LEVELS) + 2  # projections and gradients of features, before those of the weights
+    both = case.differentiated(lambda: project(clip, part, stacked, 1), [clip, part, *stacked])
+    begin = len(LEVELS) + 2  # projections and gradients of features, before those of the weights
 
     def _candidate() -> tuple[Tensor, ...]:
         found = both()
-        return *found[:apart], *(one for kind in found[apart:] for one in kind)
+        return *found[:begin], *(one for kind in found[begin:] for one in kind)
 
-    singles = [one for kind in kinds for one in kind]
-    product = case.differentiated(_product, [clip, part, *singles])
-    yield Candidate("heads: batched", product, _candidate)
+    inputs = [clip, part, *(one for kind in kinds for one in kind)]
+    yield Candidate(
+        "heads: query, batched", case.differentiated(lambda: _apart(1), inputs), _candidate
+    )
+    yield Candidate(
+        "heads: key, batched",
+        case.computed(lambda: _apart(None)),
+        case.computed(lambda: project(clip, part, stacked, None)),
+    )
 
 
 class OneQueue:

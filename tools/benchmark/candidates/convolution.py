@@ -10,24 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moco.encoders.hierarchical import Downsample
+from moco.kernels.convolution import channels_last, conv1d
 from moco.kernels.pooling import maximum
 from tools.benchmark.candidates.case import Candidate, Case
 from tools.benchmark.floor import TIME_TOKENS
 
 Form = Callable[[Tensor, nn.Conv1d], Tensor]
-
-
-def conv1d(tokens: Tensor, conv: nn.Conv1d) -> Tensor:
-    """On contiguous channels: (N, T, d) to (N, T, d)."""
-    return conv(tokens.transpose(1, 2).contiguous()).transpose(1, 2)
-
-
-def channels_last(tokens: Tensor, conv: nn.Conv1d) -> Tensor:
-    """As an image of height 1, whose tokens already lie channels-last."""
-    image = tokens.transpose(1, 2).unsqueeze(2)  # (N, d, 1, T)
-    weight = conv.weight.unsqueeze(2)
-    mixed = F.conv2d(image, weight, conv.bias, padding=(0, 2), groups=conv.groups)
-    return mixed.squeeze(2).transpose(1, 2)
 
 
 def shifted(tokens: Tensor, conv: nn.Conv1d) -> Tensor:

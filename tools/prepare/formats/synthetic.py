@@ -15,7 +15,7 @@ import numpy as np
 from options.groups import RunOptions
 from options.parser import REQUIRED, changed, option, whole
 from options.prepare import RawOptions, workers_option
-from tools.files import write_whole
+from tools.files import remove_abandoned, write_whole
 from tools.prepare.formats.ntu import SUFFIX, ClipName
 from tools.prepare.pipeline.workers import in_processes
 from tools.prepare.synthetic.actions import ACTIONS
@@ -65,7 +65,10 @@ def generate(options: Options) -> int:
             "empty it or choose another --out"
         )
     write = partial(_write, seed=options.seed, folder=options.out)
-    return sum(1 for _ in in_processes(write, wanted, options.workers))
+    try:
+        return sum(1 for _ in in_processes(write, wanted, options.workers))
+    finally:
+        remove_abandoned(options.out)  # of workers that were stopped
 
 
 def plan(performers: int, clips: int) -> list[ClipName]:

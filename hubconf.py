@@ -1,0 +1,41 @@
+"""A frozen encoder for other projects, loaded by torch.hub.
+
+It is used as `torch.hub.load(FOLDER, "hico", source="local", checkpoint=FILE).embed(clip)`, with a
+clip of (T, 25, 3) or (2, T, 25, 3) metres, or a list of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tools.evaluation.recording import FrozenEncoder
+
+dependencies = ["torch", "numpy"]
+"""What torch.hub looks for before it loads anything."""
+
+
+def hico(checkpoint: str | Path, stream: str | None = None, device: str = "auto") -> FrozenEncoder:
+    """Load the encoder of a checkpoint, ours or a published one.
+
+    Args:
+        checkpoint: a file, or "random" for an untrained encoder.
+        stream: "joint", "motion" or "bone"; None for what it was trained on, joint where the
+            checkpoint does not say.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        FileNotFoundError: no such checkpoint.
+        ValueError: a damaged or foreign one, or no such stream or device.
+    """
+    from dataset.protocols import STREAMS
+    from tools.checkpoint import load_encoder
+    from tools.evaluation.recording import FrozenEncoder
+    from tools.runtime import pick_device
+
+    method, provenance = load_encoder(str(checkpoint), seed=0, report=lambda line: None)
+    stream = stream or (provenance["data"] or {}).get("stream", "joint")
+    if stream not in STREAMS:
+        raise ValueError(f"stream {stream}: known are {', '.join(STREAMS)}")
+    return FrozenEncoder(method.to(pick_device(device)), stream)

@@ -1,0 +1,23 @@
+"""Whatever is killed at any moment goes on with nothing lost, mixed or left behind."""
+
+import random
+
+import pytest
+import torch
+
+from tests import kills
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    torch.set_num_threads(1)  # a forked process has no other thread
+    path = tmp_path_factory.mktemp("inputs")
+    kills.write_inputs(path)
+    return path
+
+
+@pytest.mark.parametrize("name", kills.WORKS)
+def test_a_killed_command_ends_as_one_that_was_not(name, inputs, tmp_path):
+    whole = kills.uninterrupted(name, inputs, tmp_path / "whole")
+    draw = random.Random(7)
+    assert sum(kills.trial(name, inputs, tmp_path / str(n), draw, whole) for n in range(2))
