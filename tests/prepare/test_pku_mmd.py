@@ -115,7 +115,9 @@ def test_empty_clips_are_left_out_and_counted(raw, capsys):
     path.write_text(path.read_text() + "3,1,5,1\n3,5000,5010,1\n3,9,8,1\n")
     found = clips_of(prepare(raw), "pku_mmd_part1", "cross_view")
     assert len(found) == 12
-    assert "3 clips left out: nothing was recorded\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "2 clips left out: nothing was recorded\n" in said
+    assert "left out: the video ends before it\n" in said
 
 
 def test_a_clip_that_outlasts_its_video_ends_with_it(raw):
