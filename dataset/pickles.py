@@ -59,7 +59,9 @@ class _Array:
 
     def build(self, state: tuple) -> np.ndarray:
         """Make the array of its state: version, shape, dtype, order, bytes."""
-        _, shape, dtype, by_column, content = state
+        version, shape, dtype, by_column, content = state
+        if version != 1:
+            raise pickle.UnpicklingError("it has an array of an unknown version")
         self.made = _frombuffer(content, dtype, shape, "F" if by_column else "C")
         return self.made
 
@@ -68,7 +70,8 @@ class _Dtype:
     """A dtype by its name; of a state it takes the order of bytes and nothing else."""
 
     def __init__(self, name: str, align: object = False, copy: object = True) -> None:
-        if type(name) is not str or not _DTYPE.fullmatch(name):
+        flags = type(align) in (bool, int) and type(copy) in (bool, int)
+        if not flags or type(name) is not str or not _DTYPE.fullmatch(name):
             raise pickle.UnpicklingError("it has a dtype that is no plain number or text")
         self.made = np.dtype(name)
 
@@ -83,6 +86,8 @@ class _Dtype:
 
 def _reconstruct(kind: object, shape: object, letter: object) -> _Array:
     """Stand for numpy's function of this name; the array's state follows."""
+    if kind is not _ndarray or shape != (0,) or letter not in (b"b", "b"):
+        raise pickle.UnpicklingError("it begins an array as none is begun")
     return _Array()
 
 

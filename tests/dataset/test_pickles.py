@@ -75,6 +75,12 @@ HOSTILE = {
         + F8
         + b"(I-1\nI-1\ntX\x01\x00\x00\x00CtR."
     ),
+    "an array of another version": (
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntC\x01btR"
+        + b"(I129\n(I1\nt"
+        + F8
+        + b"I00\nC\x08AAAAAAAAtb."
+    ),
     "room for a bytearray": b"cbuiltins\nbytearray\n(I9999999999\ntR.",
     "room for bytes": b"\x80\x04\x8e\x00\x00\x00\x00\x04\x00\x00\x00abc.",
     "room for a bytearray of protocol 5": b"\x80\x05\x96\x00\x00\x00\x00\x04\x00\x00\x00abc.",

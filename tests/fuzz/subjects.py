@@ -245,7 +245,9 @@ def plain_pku(folder: Path) -> Any:
             labels = (folder / "label" / f"{video}.txt").read_text().splitlines()
             for k, line in enumerate(line for line in labels if line.strip()):
                 action, first, last, _ = map(int, line.split(","))
-                values = [[float(n) for n in row.split()] for row in rows[first - 1 : last][:300]]
+                values = [
+                    [float(n) for n in row.split()] for row in rows[first - 1 : max(last, 0)][:300]
+                ]
                 frames = np.array(values).reshape(-1, 2, 25, 3).astype(np.float32)
                 if frames.any():
                     parts = {"cross_subject": part}

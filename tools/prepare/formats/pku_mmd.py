@@ -199,8 +199,8 @@ def read_labels(path: Path, classes: int) -> list[Label]:
         action, first, last, confidence = map(int, values)
         if not 1 <= action <= classes:
             raise ValueError(f"line {number}: class {action} is not 1 to {classes}")
-        if first < 1:
-            raise ValueError(f"line {number}: frame {first} is not 1 or more")
+        if min(first, last) < 1:
+            raise ValueError(f"line {number}: frame {min(first, last)} is not 1 or more")
         if confidence not in (1, 2):
             raise ValueError(f"line {number}: confidence {confidence} is not 1 or 2")
         labels.append(Label(action, first, last))
