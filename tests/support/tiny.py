@@ -105,6 +105,7 @@ def write_checkpoint(path: Path, kind: str = "GRU", **sizes: int) -> PlainHiCo:
 def _clip(label: int, length: int, two: bool, generator: np.random.Generator) -> np.ndarray:
     """One clip, (3, 300, 25, 2) metres, whose tail repeats its first `length` frames."""
     rest = np.random.default_rng(7).normal(0, 0.4, size=(3, 25))  # the same body for everyone
+    rest[:, [0, 1, 20, 2, 3]] = [[0.0] * 5, [0.0, 0.25, 0.45, 0.55, 0.7], [0.0] * 5]  # a human's
     body = np.tile(rest[:, None] * generator.uniform(0.9, 1.1), (1, length, 1))  # (3, T, 25)
     speed = 0.15 * (1 + label // len(LIMBS) * 2)
     swing = np.sin(speed * np.arange(length) + generator.uniform(0, 2 * np.pi))

@@ -11,6 +11,7 @@ import torch
 
 import pretraining
 from dataset.batches import PretrainingBatches
+from dataset.protocols import AUGMENTATIONS
 from moco import ContrastConfig, encoder_config
 from moco.published import from_published
 from tests.support.paths import ROOT
@@ -263,6 +264,16 @@ def test_a_truncated_checkpoint_is_refused(data, whole, tmp_path, capsys):
 def test_resuming_another_run_is_refused(data, whole, tmp_path, capsys, option, message):
     argv = arguments(data, tmp_path, "--resume", str(whole / LAST), *option)
     assert message in fails(capsys, argv)
+
+
+def test_a_run_resumes_only_with_its_augmentation(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(AUGMENTATIONS, "toy", "tests.support.toy_augmentation:TOY")
+    run = ("--augmentation", "toy", "--epochs", "1", "--seed", "3")
+    pretraining.main(arguments(data, tmp_path / "toy", *run))
+    checkpoint_of = tmp_path / "toy" / LAST
+    assert read(checkpoint_of)["data"]["augmentation"] == "toy"
+    argv = arguments(data, tmp_path / "other", "--resume", str(checkpoint_of), "--epochs", "2")
+    assert "was trained with augmentation toy, not hico" in fails(capsys, argv)
 
 
 def as_published(path, target):

@@ -113,5 +113,5 @@ def description(downstream: Downstream, folder: Path) -> Json:
         "pretrained": pretrained,
         "config": asdict(downstream.config),
         "seed": downstream.seed,
-        "classes": list(class_names(downstream.data.known, downstream.data.data_path)),
+        "classes": list(class_names(downstream.data.known)),
     }
