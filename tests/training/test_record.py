@@ -244,6 +244,18 @@ def test_auto_takes_the_checkpoint_that_is_furthest(run, whole, tmp_path):
     assert "checkpoint_0001" in config(folder)["resumed"][0]["checkpoint"]
 
 
+def test_a_kill_after_the_last_numbered_checkpoint_leaves_no_older_last_one(run, whole, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    shutil.copy(folder / "checkpoint_0000.pth.tar", folder / LAST)
+    run("--epochs", "3", "--save-freq", "1", "--resume", "auto")
+    ours, theirs = (read(each / LAST) for each in (folder, whole))
+    assert ours["epoch"] == 3
+    assert all(torch.equal(ours["state_dict"][n], x) for n, x in theirs["state_dict"].items())
+    assert ours["run"] == config(folder)
+    assert rows(folder) == rows(whole)
+
+
 def test_what_is_left_of_a_start_without_a_checkpoint_is_not_mixed_in(run, whole):
     folder = run("--epochs", "1", "--seed", "4")
     for path in folder.glob("*.tar"):

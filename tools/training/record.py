@@ -205,6 +205,13 @@ def _place(path: Path) -> tuple[int, int]:
     return int(progress["epoch"]), int(progress["batch"])
 
 
+def is_furthest_numbered(path: Path | None, folder: Path) -> bool:
+    """Whether a checkpoint is a numbered one of a folder whose checkpoint_last is behind it."""
+    return (
+        path is not None and path.name != LAST and _is_in(path, folder) and newest(folder) == path
+    )
+
+
 def starting_point(options: CheckpointOptions) -> Path | None:
     """The checkpoint to go on from; None to begin.
 

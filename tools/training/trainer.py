@@ -24,7 +24,7 @@ from tools.runtime import random_states, restore_random, to_host, until_signal
 from tools.training.log import RunLog, Silence
 from tools.training.memory import saying_what_fits
 from tools.training.ranks import ALONE, Ranks
-from tools.training.record import LAST, go_on, take
+from tools.training.record import LAST, go_on, is_furthest_numbered, take
 from tools.training.recorded import Repeated, choose_recorder
 from tools.training.schedule import learning_rate
 from tools.training.step import training_step
@@ -130,6 +130,10 @@ class Trainer:
     def train(self) -> None:
         """Make the folder the run's own and train there, with a log; say so if nothing is left."""
         if self.finished:
+            if self.ranks.rank == 0 and is_furthest_numbered(self._began_from, self.folder):
+                # A kill came between the last numbered checkpoint and checkpoint_last.
+                take(self.folder, self._began_from, self.payload, self.record)
+                self._save(LAST)
             print(f"nothing to do: {self.progress.epoch} epochs are done")
             return
         log = self.open_log()
