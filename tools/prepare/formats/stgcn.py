@@ -17,13 +17,13 @@ import numpy as np
 
 from dataset.arrays import load_coordinates
 from dataset.origin import FRAME50, PUBLISHED, origin
+from dataset.pickles import load_plain
 from dataset.protocols import DATASETS, PARTS, DataSet, split_folder
 from options.parser import REQUIRED
 from options.prepare import BuildOptions, choice_option, raw_option
 from tools.prepare.formats.npz import FORMS, PROTOCOLS
 from tools.prepare.formats.ntu import SUFFIX, ClipName
 from tools.prepare.pipeline.build import build
-from tools.prepare.pipeline.pickles import load_plain
 from tools.prepare.pipeline.recordings import Collection, EmptyClipError, Recording, state
 
 
