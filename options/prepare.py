@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from dataset.protocols import OTHER_WORDS
 from moco.config import SettingError
+from options.groups import overwrite_option
 from options.parser import REQUIRED, declared, file_path, one_of, option, whole
 
 
@@ -49,9 +50,7 @@ class RawOptions:
         Path("data"), read=file_path, metavar="DIR", help="data path to write to", shown="./data"
     )
 
-    overwrite: bool = option(
-        False, help="replace arrays that were made of another source than --raw"
-    )
+    overwrite: bool = overwrite_option("replace arrays that were made of another source than --raw")
 
     def __post_init__(self) -> None:
         folder = declared(type(self))["raw"].metavar == "DIR"

@@ -2,44 +2,28 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from moco.config import SettingError
-from options.groups import MAX_SEED, file_option
-from options.parser import (
-    REQUIRED,
-    Parser,
-    any_text,
-    changed,
-    device_name,
-    file_path,
-    group,
-    option,
-    whole,
-    words,
-)
+from options.groups import DataOptions, RunOptions, file_option
+from options.parser import REQUIRED, Parser, changed, file_path, group, option, whole, words
+from options.pretraining import WatchOptions
 from options.retrieval import SearchOptions
+
+
+def _own(name: str) -> Any:
+    """An option of the data that a run says of itself where it is not given."""
+    return changed(DataOptions, name, default=None, shown="the run's own")
 
 
 @dataclass(frozen=True)
 class ReportData:
     """Which clips are shown; what a run's checkpoint says of itself need not be given."""
 
-    data_path: Path = option(
-        Path("data"),
-        read=file_path,
-        metavar="DIR",
-        help="folder of the prepared data sets",
-        shown="./data",
-    )
-    dataset: str | None = option(
-        None, read=any_text, metavar="NAME", help="data set", shown="the run's own"
-    )
-    protocol: str | None = option(
-        None, read=any_text, metavar="NAME", help="split of it", shown="the run's own"
-    )
-    stream: str | None = option(
-        None, read=any_text, metavar="NAME", help="joint | motion | bone", shown="the run's own"
-    )
+    data_path: Path = changed(DataOptions, "data_path")
+    dataset: str | None = _own("dataset")
+    protocol: str | None = _own("protocol")
+    stream: str | None = _own("stream")
 
 
 @dataclass(frozen=True)
@@ -50,11 +34,10 @@ class SampleOptions:
         SettingError: another number of --knn-clips than two.
     """
 
-    knn_clips: tuple[int, ...] = option(
-        (4000, 2000),
+    knn_clips: tuple[int, ...] = changed(
+        WatchOptions,
+        "knn_clips",
         read=whole(6),
-        least=2,
-        metavar="N",
         help="training and test clips, at most, that the report encodes",
     )
     queries: int = option(
@@ -63,8 +46,8 @@ class SampleOptions:
     frames: int = option(24, read=whole(2, 64), metavar="N", help="frames of a clip in the gallery")
     map_clips: int = option(400, read=whole(6), metavar="N", help="clips in a map")
     batch_size: int = changed(SearchOptions, "batch_size")
-    seed: int = option(
-        0, read=whole(0, MAX_SEED), metavar="N", help="of the samples, maps and random encoder"
+    seed: int = changed(
+        RunOptions, "seed", default=0, shown="0", help="of the samples, maps and random encoder"
     )
 
     def __post_init__(self) -> None:
@@ -86,9 +69,7 @@ class ReportOptions:
     output: Path = file_option(Path("report.html"), "FILE.html", "file for the page")
     data: ReportData = group(ReportData, "data")
     sample: SampleOptions = group(SampleOptions, "samples")
-    device: str = option(
-        "auto", read=device_name, metavar="NAME", help="auto | cpu | cuda | cuda:N"
-    )
+    device: str = changed(RunOptions, "device")
 
     def __post_init__(self) -> None:
         if self.output.suffix not in (".html", ".htm"):

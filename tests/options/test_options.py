@@ -86,6 +86,9 @@ BY_SCRIPT = {
         ("--resume", "a_b.pth.tar", "checkpoints.resume", "a_b.pth.tar"),
         ("--checkpoint-path", "./my_run", "checkpoints.folder", Path("./my_run")),
         ("--save-freq", "10", "checkpoints.save_freq", 10),
+        ("--resume auto --change", "lr", "checkpoints.change", ("lr",)),
+        ("--resume auto --change", "wd epochs", "checkpoints.change", ("weight-decay", "epochs")),
+        ("--overwrite", "", "checkpoints.overwrite", True),
         ("--hico-dim", "64", "contrast.projection_size", 64),
         ("--hico-k", "16384", "contrast.queue_size", 16384),
         ("--hico-m", "0.99", "contrast.momentum", 0.99),
@@ -117,6 +120,7 @@ BY_SCRIPT = {
         ("--subset", "stratified", "labels.subset", "stratified"),
         ("--runs", "5", "labels.runs", 5),
         ("--output-path", "./my_run", "output_path", Path("./my_run")),
+        ("--overwrite", "", "overwrite", True),
         ("--mode finetune --optimizer", "adamw", "finetuning.optimizer", "adamw"),
         ("--mode finetune --encoder-lr", "0.1", "finetuning.encoder_lr", 0.1),
         ("--mode finetune --head-lr", "0.1", "finetuning.head_lr", 0.1),
@@ -136,6 +140,7 @@ BY_SCRIPT = {
         ("--query", "a_b.txt", "search.query", "a_b.txt"),
         ("--query-file", "a_b.skeleton", "search.query_file", Path("a_b.skeleton")),
         ("--output-path", "./my_run", "output_path", Path("./my_run")),
+        ("--overwrite", "", "overwrite", True),
         ("--save-features", "a_b.npz", "search.save_features", Path("a_b.npz")),
     ],
 }
@@ -221,7 +226,13 @@ PUBLISHED_RUN = {
         "momentum": 0.9,
         "weight_decay": 1e-4,
     },
-    "checkpoints": {"folder": "checkpoints", "save_freq": 50, "resume": ""},
+    "checkpoints": {
+        "folder": "checkpoints",
+        "save_freq": 50,
+        "resume": "",
+        "change": [],
+        "overwrite": False,
+    },
     "speed": {"precision": "fp32", "graph": "auto"},
     "watch": {"knn_every": 0, "knn_clips": [4000, 2000], "print_seconds": 30.0},
     "run": {"device": "auto", "seed": None, "print_freq": 10, "workers": None},
@@ -666,7 +677,7 @@ def test_help_names_every_option_with_its_default(script, capsys):
         if name == script:
             assert flag.split()[-1] in shown
     assert "(default: None)" not in shown
-    without_default = {"-h, --help", "--cos"}
+    without_default = {"-h, --help", "--cos", "--overwrite"}
     assert shown.count("(default:") == len(lines) - len(
         [line for line in lines if any(bare in line for bare in without_default)]
     )

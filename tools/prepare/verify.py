@@ -8,7 +8,7 @@ from dataset.arrays import load_split
 from dataset.prepared import describe, read_prepared
 from dataset.protocols import load_datasets
 from options.groups import DataOptions
-from options.parser import any_text, changed, option
+from options.parser import changed
 from tools.files import file_sha256
 
 
@@ -17,8 +17,8 @@ class Options:
     """What to check."""
 
     data_path: Path = changed(DataOptions, "data_path")
-    dataset: str = option(
-        "", read=any_text, metavar="NAME", help="only this data set", shown="all that are there"
+    dataset: str = changed(
+        DataOptions, "dataset", default="", help="only this data set", shown="all that are there"
     )
 
 
