@@ -465,7 +465,7 @@ def test_a_stopped_command_can_be_run_again(prepared, stuck, tmp_path, capsys, s
         os.killpg(process.pid, sent)  # as a terminal does: to the workers too
     else:
         process.send_signal(sent)
-    assert process.wait(HANGS) == (-sent if sent == signal.SIGKILL else 130)
+    assert process.wait(HANGS) == (-sent if sent == signal.SIGKILL else 128 + sent)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # a worker that waits for the recording
     assert "Traceback" not in process.communicate()[1]
