@@ -33,7 +33,7 @@ from tests.support.tiny import save_arrays, write_checkpoint
 from tools import checkpoint, compare
 from tools.evaluation.results import Scores, load_scores, save_scores
 from tools.prepare.formats import custom, frame50, npz, ntu, pku_mmd, pyskl, utd_mhad
-from tools.prepare.pipeline.recordings import EmptyClipError, Recording
+from tools.prepare.pipeline.recordings import EmptyClipError, Noted, Recording
 from tools.prepare.pipeline.work import check
 from tools.training.log import read_rows
 
@@ -64,7 +64,8 @@ def recording(path: Path) -> Recording:
     return Recording(path.name, path, 0, {})
 
 
-def checked(parsed: np.ndarray) -> np.ndarray:
+def checked(found: np.ndarray | Noted) -> np.ndarray:
+    parsed = found.coordinates if isinstance(found, Noted) else found
     check(parsed)
     return parsed
 
@@ -87,17 +88,28 @@ def plain_npy(path: Path | io.BytesIO) -> np.ndarray:
     return values.reshape(told["shape"], order=order)
 
 
-class PlainUnpickler(pickle.Unpickler):
-    """Python's, with NumPy's own functions; only for what our reader has taken."""
+class NumpyOnly:
+    """For Python's unpicklers: NumPy's own functions, and only for what our reader has taken."""
 
     def find_class(self, module: str, name: str) -> Any:
         assert module.split(".")[0] in ("numpy", "_codecs", "builtins", "__builtin__")
         return super().find_class(module, name)
 
 
+class PlainUnpickler(NumpyOnly, pickle.Unpickler):
+    """The one in C, which makes room for a memo as large as an index says."""
+
+
+class PatientUnpickler(NumpyOnly, pickle._Unpickler):
+    """The one in Python, for indices that no memory is enough for."""
+
+
 def plain_pickle(path: Path) -> Any:
-    with path.open("rb") as file:
-        return PlainUnpickler(file).load()
+    content = path.read_bytes()
+    try:
+        return PlainUnpickler(io.BytesIO(content)).load()
+    except MemoryError:
+        return PatientUnpickler(io.BytesIO(content)).load()
 
 
 def plain_mat(path: Path) -> np.ndarray:
@@ -316,6 +328,7 @@ def read_arrays(folder: Path) -> Any:
 def plain_arrays(folder: Path) -> Any:
     names, labels = plain_pickle(folder / "train_label.pkl")
     counts = plain_npy(folder / "train_num_frame.npy").tolist()
+    counts = [min(count, 300) for count in counts]  # CMD counts frames that it cut off
     return names, list(map(int, labels)), counts, plain_npy(folder / "train_data_joint.npy")
 
 
@@ -451,7 +464,7 @@ SUBJECTS = {
     "frame50": Subject(write_frame50, read_frame50, plain_frame50),
     "custom": Subject(
         write_own,
-        lambda folder: checked(custom.Reader(None)(recording(folder / "x.npy"))),
+        lambda folder: checked(custom.Reader.of({})(recording(folder / "x.npy"))),
         plain_own,
     ),
     "dataset.json": Subject(
