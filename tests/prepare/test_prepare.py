@@ -170,13 +170,13 @@ def test_rotation_about_z_can_be_left_out(raw, prepared, tmp_path):
     assert differ
 
 
-def test_memory_holds_one_clip_not_the_data_set(raw, tmp_path):
+def test_memory_holds_one_clip_not_the_data_set(prepared, tmp_path):
     for camera in (1, 2, 3):
         for number in range(40):
             name = f"S001C{camera:03}P{1 + 2 * (number % 2):03}R{1 + number:03}A001.skeleton"
             (tmp_path / name).write_text(skeleton_text([[np.eye(25, 3)]] * 3))
     arguments = ["ntu", "--raw", str(tmp_path), "--out", str(tmp_path / "data"), "-j", "1"]
-    tracemalloc.start()
+    tracemalloc.start()  # `prepared` has imported what is imported late
     main(arguments)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
