@@ -17,6 +17,7 @@ import action_retrieval
 from dataset.arrays import load_arrays
 from tests.oracles.prepare import read_plain
 from tests.oracles.probe import recomputed
+from tests.support.other_formats import upright_body
 from tests.support.raw_ntu import random_body, skeleton_text
 from tests.support.tiny import write_checkpoint, write_dataset
 from tools.prepare.__main__ import main as prepare
@@ -294,7 +295,7 @@ def prepared(tmp_path_factory):
     generator = np.random.default_rng(0)
     for camera in (1, 2, 3):
         for action in (1, 2, 3, 4):
-            body = random_body(generator, 30 + 5 * action)
+            body = upright_body(generator, 30 + 5 * action)
             performer = 3 if camera == 1 else 1  # who is tested in either protocol, and who not
             name = f"S001C{camera:03}P{performer:03}R001A{action:03}.skeleton"
             (raw / name).write_text(skeleton_text([[joints] for joints in body], end="\n"))
@@ -360,7 +361,7 @@ def test_a_recording_that_cannot_be_compared_is_an_error(refuse, prepared, path,
     clip.write_text(text)
     short = tmp_path / "short" / "pku_part1_frame50" / "xsub"
     short.mkdir(parents=True)
-    clips = np.ones((2, 3, 50, 25, 2), dtype=np.float32)
+    clips = np.full((2, 3, 50, 25, 2), 0.2, dtype=np.float32)  # metres: a human's spine
     clips[:, :, :, 20] = 0  # where 50-frame data has its origin
     for part in ("train", "val"):
         np.save(short / f"{part}_position.npy", clips)
