@@ -107,7 +107,7 @@ def _points(folder: Path) -> list[int]:
 
     events = EventAccumulator(str(folder))
     events.Reload()
-    return [event.step for event in events.Scalars("loss")]
+    return [event.step for event in events.Scalars("loss/total")]
 
 
 def classified(folder: Path) -> dict:

@@ -16,13 +16,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import action_retrieval
 import pretraining
+from dataset.prepared import PREPARED, generation
 from tests.support.paths import ROOT
 from tests.support.tiny import write_dataset
 from tests.training.test_pretraining import StopAfter, arguments, as_before_methods, as_published
 from tools import checkpoint
 from tools.checkpoint import read
 from tools.training import trainer
-from tools.training.record import CONFIG, LAST, PREPARED, git, newest
+from tools.training.record import CONFIG, LAST, git, newest
 
 METRICS = "metrics.jsonl"
 
@@ -122,12 +123,22 @@ def test_a_drawn_seed_is_kept_and_makes_the_run_again(run, data, tmp_path, capsy
 
 def test_what_is_known_of_the_data_is_copied(run, data, tmp_path):
     (folder,) = data.glob("*/*")
-    (folder / PREPARED).write_text('{"format": "ntu"}')
+    files = {"train_data_joint.npy": "0" * 64}
+    said = {
+        "format": "ntu",
+        "source": {"raw": "raw", "count": 20, "item": "recording"},
+        "counts": {"train": 14, "val": 6},
+        "twins": 0,
+        "version": "1.0",
+        "sha256": files,
+        "generation": generation(files),
+    }
+    (folder / PREPARED).write_text(json.dumps(said))
     try:
         found = config(run("--epochs", "1"))
     finally:
         (folder / PREPARED).unlink()
-    assert found["data"]["prepared"] == {"format": "ntu"}
+    assert found["data"]["prepared"] == said
 
 
 def test_the_commit_is_recorded_and_whether_files_differ_from_it(tmp_path):
@@ -411,7 +422,7 @@ def test_a_damaged_record_is_an_error(refused, whole, tmp_path):
 def points(folder):
     events = EventAccumulator(str(folder))
     events.Reload()
-    return [event.step for event in events.Scalars("loss")]
+    return [event.step for event in events.Scalars("loss/total")]
 
 
 def test_tensorboard_loses_no_point(run, monkeypatch):

@@ -26,7 +26,7 @@ from tools.runtime import machine
 from tools.training.log import METRICS
 
 Json = dict[str, Any]
-CONFIG, LAST, PREPARED = "config.json", "checkpoint_last.pth.tar", "prepared.json"
+CONFIG, LAST = "config.json", "checkpoint_last.pth.tar"
 NUMBERED = re.compile(r"checkpoint_(\d+)\.pth\.tar")
 VERSION = 1
 """Of the layout of records; raise it when a reader would have to change."""
@@ -51,7 +51,7 @@ def describe(
             "folder": str(options.data.folder),
             "clips": len(arrays.names),
             "fingerprint": _fingerprint(arrays),
-            "prepared": _prepared(options.data.folder / PREPARED),
+            "prepared": arrays.prepared,
         },
         **_here(device),
         "resumed": [],
@@ -98,16 +98,6 @@ def _fingerprint(arrays: SplitArrays) -> str:
     for numbers in (arrays.labels, arrays.num_frames):
         digest.update(json.dumps([int(number) for number in numbers]).encode())
     return digest.hexdigest()
-
-
-def _prepared(path: Path) -> Json | None:
-    """What is known of where the arrays come from."""
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise ValueError(f"{path} is not JSON; prepare the data set again") from None
 
 
 # With what a run may go on

@@ -251,6 +251,8 @@ class Trainer:
         with until_signal(self._stop), fits:
             while not self.finished and self.stopped_by is None:
                 self._run_epoch(log)
+                if not self.finished and self.stopped_by is None and self._stopping():
+                    self._save_last()  # the signal came when the epoch had been written
                 watch.after_epoch()
         watch.end()
         if self.stopped_by is not None:
