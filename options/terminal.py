@@ -41,7 +41,11 @@ class _Escaped:
 def escaped_output() -> Iterator[None]:
     """Escape what is printed meanwhile; on stderr a bar may still return to its line's start."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _Escaped(before[0], "\n\t"), _Escaped(before[1], "\n\t\r")
+    # None is a stream that was closed, or of a process that is to print nothing: it stays so.
+    sys.stdout, sys.stderr = (
+        stream and _Escaped(stream, kept)
+        for stream, kept in zip(before, ("\n\t", "\n\t\r"), strict=True)
+    )
     try:
         yield
     finally:

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,13 @@ def test_a_bar_may_return_to_the_start_of_its_line(monkeypatch):
         sys.stderr.write("\r10%")
         print("a\rb")
     assert stream.getvalue() == "\r10%"
+
+
+def test_a_process_that_is_to_print_nothing_prints_nothing(capsys):
+    with redirect_stdout(None), escaped_output():
+        print("a")
+        print("b", file=sys.stderr)
+    assert capsys.readouterr() == ("", "b\n")
 
 
 def test_names_in_a_pickle_reach_the_terminal_escaped(tmp_path, capsys):
