@@ -174,7 +174,7 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(2**20):
+        while chunk := file.read(2**18):
             digest.update(chunk)
     return digest.hexdigest()
 
