@@ -12,7 +12,7 @@ import torch
 import pretraining
 from dataset.batches import PretrainingBatches
 from dataset.protocols import AUGMENTATIONS
-from moco import ContrastConfig, encoder_config
+from moco import ContrastConfig, HiCo, Views, encoder_config
 from moco.published import from_published
 from tests.support.paths import ROOT
 from tests.support.tiny import write_dataset
@@ -272,8 +272,23 @@ def test_a_run_resumes_only_with_its_augmentation(data, tmp_path, capsys, monkey
     pretraining.main(arguments(data, tmp_path / "toy", *run))
     checkpoint_of = tmp_path / "toy" / LAST
     assert read(checkpoint_of)["data"]["augmentation"] == "toy"
+    pretraining.main(arguments(data, tmp_path / "hico", *run[2:]))
+    assert losses(tmp_path / "toy") != losses(tmp_path / "hico")
     argv = arguments(data, tmp_path / "other", "--resume", str(checkpoint_of), "--epochs", "2")
     assert "was trained with augmentation toy, not hico" in fails(capsys, argv)
+
+
+def test_only_bf16_runs_the_networks_in_lower_precision():
+    """tf32 is left to the switches of CUDA: autocast would make bfloat16 of it."""
+    found = {}
+    for precision in ("fp32", "tf32", "bf16"):
+        torch.manual_seed(0)
+        method = HiCo(encoder_config("GRU", hidden_size=8), ContrastConfig(4, 16))
+        optimizer = checkpoint.make_optimizer(method, 0.1, 0.9, 0.0)
+        views = [Views(torch.randn(4, 64, 150), torch.randn(4, 50, 192)) for _ in range(2)]
+        found[precision] = trainer.training_step(method, optimizer, *views, precision).total
+    assert torch.equal(found["fp32"], found["tf32"])
+    assert not torch.equal(found["fp32"], found["bf16"])
 
 
 def as_published(path, target):
