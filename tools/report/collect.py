@@ -11,6 +11,7 @@ from dataset.actions import class_names
 from dataset.skeleton import JOINT_NAMES, PARENTS
 from moco.heads import LEVELS
 from options.groups import RANDOM, DataOptions
+from options.parser import flat
 from options.report import ReportOptions
 from tools.checkpoint import load_encoder
 from tools.evaluation.results import Json
@@ -181,22 +182,12 @@ def _record(run: Shown) -> list[list[str]]:
     for part, values in settings.items():
         said = "encoder" if part == "config" else part
         facts |= {f"{said}: {name}": value for name, value in values.items()}
-    facts |= _flat(run.folder.config, "option ")
+    facts |= flat(run.folder.config, "option ")
     for folder, results in run.folder.results:
         machine = results.get("machine", {})
         where = f"{machine.get('device_name')}, torch {machine.get('torch')}"
         facts[f"evaluation {folder.name}"] = f"seed {results.get('seed')}, on {where}"
     return [[name, str(value)] for name, value in facts.items()]
-
-
-def _flat(values: Json, name: str) -> Json:
-    """Nested options under names with dots."""
-    if not isinstance(values, dict):
-        return {name.rstrip("."): values}
-    found: Json = {}
-    for key, each in values.items():
-        found |= _flat(each, f"{name}{key}.")
-    return found
 
 
 def _marks(run: Shown) -> list[list[Any]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from options.parser import flat
 from tools.files import no_room, write_whole
 
 Row = dict[str, Any]
@@ -77,7 +78,10 @@ class RunLog:
         """Write down the options of the run as TensorBoard's hyper-parameters, in nested groups."""
         from torch.utils.tensorboard.summary import hparams
 
-        plain = dict(_flat(settings))
+        plain = {
+            name.replace(".", "/"): value if isinstance(value, int | float) else str(value)
+            for name, value in flat(settings).items()
+        }
         # As add_hparams, which would put them in a folder, and so a run, of their own.
         for summary in hparams(plain, {"loss/total": 0.0, "eval/knn1": 0.0}):
             self._board.file_writer.add_summary(summary)
@@ -180,17 +184,6 @@ class Silence:
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_: None
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Nested options side by side under "group/name", as TensorBoard takes them."""
-    found = []
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            found += _flat(value, f"{prefix}{name}/")
-        else:
-            found.append((prefix + name, value if isinstance(value, int | float) else str(value)))
-    return found
 
 
 def read_rows(path: Path) -> list[Row]:
