@@ -199,6 +199,11 @@ class PretrainingBatches:
         query, key = (Layouts(*pair) for pair in zip(time.chunk(2), space.chunk(2), strict=True))
         return query, key
 
+    def clips(self) -> Tensor:
+        """Which clips the batch that was sought is made of: (B,) int64, on the split's device."""
+        chosen = self._draws.clips.index_select(0, self._position)[0]
+        return chosen.to(self.split.device, non_blocking=True)
+
     def batch(self, step: int) -> tuple[Layouts, Layouts]:
         """Query and key view of one batch of the epoch that was started: `seek`, then `views`."""
         self.seek(step)

@@ -237,6 +237,14 @@ def _named(place: str) -> Any:
     return getattr(import_module(module), name)
 
 
+NEIGHBOUR_LEVELS = {
+    "instance": ("instance",),
+    "domains": ("temporal", "spatial", "instance"),
+    "all": ("clip", "part", "temporal", "spatial", "instance"),
+}
+"""The terms of the contrast that may have neighbours as positives, by the word for them."""
+
+
 @dataclass(frozen=True)
 class ContrastConfig:
     """Projections, queues, momentum and temperature; the defaults are the published run.
@@ -264,6 +272,20 @@ class ContrastConfig:
         "published: the clip and part queues wrap at hico-k, so most of their columns stay as "
         "they started; full: at their last column",
         choices=("published", "full"),
+    )
+    positives: str = setting(
+        "own",
+        "what a query is to find: own, the keys of its clip | neighbours, also the key in the "
+        "queue, of another clip, that is nearest to its own",
+        choices=("own", "neighbours"),
+    )
+    neighbours_from: int = setting(
+        0, "first epoch, from 0, in which neighbours are positives", at_least=0
+    )
+    neighbour_levels: str = setting(
+        "instance",
+        f"at which levels neighbours are positives: {' | '.join(NEIGHBOUR_LEVELS)}",
+        choices=tuple(NEIGHBOUR_LEVELS),
     )
 
     def __post_init__(self) -> None:

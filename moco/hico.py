@@ -4,17 +4,25 @@ Source: HiCo (arXiv 2212.02082), section 3; He et al. 2020 (MoCo, arXiv:1911.057
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from moco.config import ContrastConfig, EncoderConfig, read_encoder_config
+from moco.config import NEIGHBOUR_LEVELS, ContrastConfig, EncoderConfig, read_encoder_config
 from moco.encoders.hierarchical import HierarchicalEncoder, Views
 from moco.heads import LEVELS, Heads, Levels, pack, unpack, xavier_matrices
 from moco.kernels.device import float32_only
-from moco.loss import Losses, compare, hierarchical_contrast
+from moco.loss import (
+    Logits,
+    Losses,
+    compare,
+    hierarchical_contrast,
+    sought,
+    with_neighbours,
+)
 from moco.method import Method
 from moco.momentum import frozen_copy, move_towards
 from moco.queue import KeyQueue
@@ -43,6 +51,8 @@ class HiCo(Method):
         query: the network that learns.
         key: its momentum copy, without gradient.
         queues: five KeyQueue, by level.
+        has_neighbours: whether neighbours may be positives; the queues then keep whose keys they
+            hold, and a step needs the numbers of its clips.
     """
 
     name = "HiCo"
@@ -69,14 +79,18 @@ class HiCo(Method):
         D, K = contrast.projection_size, contrast.queue_size
         wide = config.granularity * K  # clip and part have G keys a clip
         wrap = K if contrast.queue_wrap == "published" else wide
+        self.has_neighbours = contrast.positives == "neighbours"
+        queue = partial(KeyQueue, D, of_clips=self.has_neighbours)
         queues = Levels(
-            clip=KeyQueue(D, wide, wrap),
-            part=KeyQueue(D, wide, wrap),
-            temporal=KeyQueue(D, K),
-            spatial=KeyQueue(D, K),
-            instance=KeyQueue(D, K),
+            clip=queue(wide, wrap),
+            part=queue(wide, wrap),
+            temporal=queue(K),
+            spatial=queue(K),
+            instance=queue(K),
         )
         self.queues = nn.ModuleDict(queues.items())
+        if self.has_neighbours:  # on the device, so that a recorded step reads it
+            self.register_buffer("neighbours_wanted", torch.ones(1).bool(), persistent=False)
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "HiCo":
@@ -94,11 +108,16 @@ class HiCo(Method):
         """The query network's, without its heads."""
         return self.query.encoder
 
-    def step(self, query: Views, key: Views) -> Losses:
+    def start_epoch(self, epoch: int) -> None:
+        """See Method: neighbours are positives from one epoch on."""
+        if self.has_neighbours:
+            self.neighbours_wanted.fill_(epoch >= self.contrast.neighbours_from)
+
+    def step(self, query: Views, key: Views, clips: Tensor | None = None) -> Losses:
         """One step up to backward, in the published order; moves the key network and the queues."""
         self.update_momentum()
-        losses, keys = self(query, key)
-        self.enqueue(keys)
+        losses, keys = self(query, key, clips)
+        self.enqueue(keys, clips)
         return losses
 
     @torch.no_grad()
@@ -128,12 +147,15 @@ class HiCo(Method):
         """Move the key network towards the query network, in place."""
         move_towards(self.key, self.query, self.contrast.momentum)
 
-    def forward(self, query: Views, key: Views) -> tuple[Losses, Levels[Tensor]]:
+    def forward(
+        self, query: Views, key: Views, clips: Tensor | None = None
+    ) -> tuple[Losses, Levels[Tensor]]:
         """Contrast two views of a batch; changes nothing.
 
         Args:
             query: the first view, time (B, 64, 150) and space (B, 50, 192).
             key: the second view of the same clips.
+            clips: (B,) which clips they are, integer; needed where there are neighbours.
 
         Returns:
             Losses (scalars) and the key projections to enqueue: clip and part (B, G, D),
@@ -146,15 +168,35 @@ class HiCo(Method):
             negatives = Levels(*(self.queues[level].keys.clone() for level in LEVELS))
         with float32_only(anchors.instance):
             logits = compare(anchors, keys, negatives, self.contrast.temperature)
+            if self.has_neighbours:
+                logits = self._with_neighbours(logits, keys, clips)
             return hierarchical_contrast(logits), keys
 
-    def enqueue(self, keys: Levels[Tensor]) -> None:
+    def _with_neighbours(
+        self, logits: Levels[Logits], keys: Levels[Tensor], clips: Tensor
+    ) -> Levels[Logits]:
+        """Make the queued key that is nearest to what a query looks for a positive of it too."""
+        finest = replace(keys, clip=keys.clip[:, 0], part=keys.part[:, 0])  # (B, D) each
+        own, queues = sought(finest), sought(Levels(**self.queues))
+        changed = {}
+        for level in NEIGHBOUR_LEVELS[self.contrast.neighbour_levels]:
+            nearest = getattr(queues, level).nearest(getattr(own, level), clips)  # (B, K)
+            nearest &= self.neighbours_wanted
+            changed[level] = with_neighbours(getattr(logits, level), nearest)
+        return replace(logits, **changed)
+
+    def enqueue(self, keys: Levels[Tensor], clips: Tensor | None = None) -> None:
         """Put the keys of a batch into the five queues, in place.
 
         Args:
             keys: as `forward` returns them; clip and part go in clip by clip, level within clip.
+            clips: (B,) which clips they are of, integer; needed where there are neighbours.
         """
         if self.gather is not None:
             keys = unpack(self.gather(pack(keys)))
+            clips = self.gather(clips) if self.has_neighbours else None
         for level, projections in keys.items():
-            self.queues[level].enqueue(projections.flatten(0, -2))
+            rows = projections.flatten(0, -2)
+            levels = len(rows) // len(projections)  # keys of one clip
+            of_clips = clips.repeat_interleave(levels) if self.has_neighbours else None
+            self.queues[level].enqueue(rows, of_clips)

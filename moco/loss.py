@@ -5,13 +5,14 @@ Axes: B batch, P positives, K negatives, D projection size.
 Source: HiCo (arXiv 2212.02082), section 3.3.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from moco.heads import Levels
+from moco.heads import Levels, One
 from moco.kernels.precision import dots_with_all, dots_with_own
 
 
@@ -86,6 +87,14 @@ def info_nce(logits: Logits) -> Tensor:
     return (everything.logsumexp(dim=1) - logits.positive.logsumexp(dim=1)).mean()
 
 
+def sought(of: Levels[One]) -> Levels[One]:
+    """What the query of each level is compared with: the two domains change places.
+
+    A temporal query looks for its spatial key among spatial negatives.
+    """
+    return replace(of, temporal=of.spatial, spatial=of.temporal)
+
+
 def compare(
     query: Levels[Tensor], keys: Levels[Tensor], queues: Levels[Tensor], temperature: float
 ) -> Levels[Logits]:
@@ -99,17 +108,39 @@ def compare(
         temperature: t > 0.
 
     Returns:
-        Logits of the five terms. The two domains change places: a temporal query looks for its
-        spatial key among spatial negatives.
+        Logits of the five terms.
     """
     logits = partial(similarities, temperature=temperature)
+    others, negatives = sought(keys), sought(queues)
     return Levels(
-        clip=logits(query.clip[:, 0], keys.clip, queues.clip),
-        part=logits(query.part[:, 0], keys.part, queues.part),
-        temporal=logits(query.temporal, keys.spatial[:, None], queues.spatial),
-        spatial=logits(query.spatial, keys.temporal[:, None], queues.temporal),
-        instance=logits(query.instance, keys.instance[:, None], queues.instance),
+        clip=logits(query.clip[:, 0], others.clip, negatives.clip),
+        part=logits(query.part[:, 0], others.part, negatives.part),
+        temporal=logits(query.temporal, others.temporal[:, None], negatives.temporal),
+        spatial=logits(query.spatial, others.spatial[:, None], negatives.spatial),
+        instance=logits(query.instance, others.instance[:, None], negatives.instance),
     )
+
+
+def with_neighbours(logits: Logits, neighbours: Tensor) -> Logits:
+    """Make some negatives positives of their query: the neighbours of its clip.
+
+    In the InfoNCE of any of the positives this adds the nearest neighbour n to the sum over p and
+    takes it out of that over k: -log( (e^s(q,p) + e^s(q,n)) / (e^s(q,p) + Σ_k e^s(q,k)) ).
+
+    Args:
+        logits: positive (B, P), negative (B, K).
+        neighbours: (B, K) boolean, at most one True in a row.
+
+    Returns:
+        Logits, positive (B, P + 1), negative (B, K): minus infinity where there is none.
+
+    Source:
+        Guo et al. 2022 (AimCLR, arXiv:2112.03590) has the nearest queued key as one more positive;
+        there the logarithms of two terms are averaged, here they share the sum as HiCo's do.
+    """
+    neighbour = logits.negative.masked_fill(~neighbours, -torch.inf).amax(dim=1, keepdim=True)
+    positive = torch.cat([logits.positive, neighbour], dim=1)  # (B, P + 1)
+    return Logits(positive, logits.negative.masked_fill(neighbours, -torch.inf))
 
 
 def hierarchical_contrast(logits: Levels[Logits]) -> Losses:

@@ -56,13 +56,17 @@ class Method(nn.Module, ABC):
     def encoder(self) -> HierarchicalEncoder:
         """What is evaluated and fine-tuned."""
 
+    def start_epoch(self, epoch: int) -> None:
+        """Hear which epoch begins, counted from 0; what a step reads of it lies on the device."""
+
     @abstractmethod
-    def step(self, query: Views, key: Views) -> NamedLosses:
+    def step(self, query: Views, key: Views, clips: Tensor) -> NamedLosses:
         """Do what comes before backward; waits for nothing on the host.
 
         Args:
             query: one view of a batch, time (B, 64, 150) and space (B, 50, 192).
             key: another view of the same clips.
+            clips: (B,) which clips of the training part they are, int64.
 
         Returns:
             The losses of the batch; only their total has to have a gradient.

@@ -8,9 +8,11 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 import action_retrieval
 import pretraining
+from moco.heads import LEVELS
 from tests.support.paths import ROOT
 from tests.support.tiny import write_dataset
 from tests.support.waiting import HANGS
@@ -21,6 +23,7 @@ from tools.training.ranks import Ranks
 from tools.training.trainer import LAST
 
 KINDS = ("GRU", "LSTM", "Transformer")
+NEIGHBOURS = ("--encoder", "GRU", "--positives", "neighbours", "--neighbour-levels", "all")
 ENDLESS = ("--epochs", "100000", "--seed", "3")
 
 
@@ -60,7 +63,8 @@ def one(data, folder):
         without_dropout(patch.setattr)
         for kind in KINDS:
             pretraining.main(run_of(data, folder / kind, "--encoder", kind))
-    return {kind: folder / kind for kind in KINDS}
+    pretraining.main(run_of(data, folder / "neighbours", *NEIGHBOURS))
+    return {kind: folder / kind for kind in (*KINDS, "neighbours")}
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +72,10 @@ def two(data, folder):
     """Two processes: each kind of encoder, and the first epoch of a run that goes on elsewhere."""
     begun = ("--encoder", "GRU", "--epochs", "1")
     runs = [run_of(data, folder / f"{kind}2", "--encoder", kind) for kind in KINDS]
-    torchrun(2, *runs, run_of(data, folder / "moving", *begun))
-    return {kind: folder / f"{kind}2" for kind in KINDS} | {"moving": folder / "moving"}
+    others = {"moving": begun, "neighbours2": NEIGHBOURS}
+    torchrun(2, *runs, *(run_of(data, folder / name, *words) for name, words in others.items()))
+    found = {kind: folder / f"{kind}2" for kind in (*KINDS, "neighbours")}
+    return found | {"moving": folder / "moving"}
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +107,14 @@ def test_many_processes_write_the_losses_of_one(one, many, kind, request):
     ours, others = (read(each[kind] / LAST) for each in (folders, one))
     assert ours.keys() == others.keys()
     assert ours["state_dict"].keys() == others["state_dict"].keys()
+
+
+def test_neighbours_are_those_of_the_whole_batch(one, two):
+    mine, theirs = (read(each["neighbours"] / LAST)["state_dict"] for each in (two, one))
+    for level in LEVELS:
+        name = f"queues.{level}.clips"
+        assert torch.equal(mine[name], theirs[name])
+    equal(losses(two["neighbours"])[:10], losses(one["neighbours"])[:10], near=1e-5)
 
 
 def test_a_run_goes_on_with_two_then_four_then_one(data, one, four):

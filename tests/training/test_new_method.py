@@ -69,7 +69,7 @@ class Tiny(Method):
         """See Method."""
         return self.trunk
 
-    def step(self, query, key):
+    def step(self, query, key, clips):
         """See Method."""
         self.steps += 1
         target = self.trunk(key).instance.detach()

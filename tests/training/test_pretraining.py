@@ -326,6 +326,27 @@ def as_before_methods(payload):
     return payload
 
 
+def test_a_run_with_neighbours_resumes_to_the_last_bit_and_keeps_its_own_layout(data, tmp_path):
+    more = ("--encoder", "GRU", "--seed", "3", "--epochs")
+    neighbours = ("--positives", "neighbours", "--neighbours-from", "1")
+    pretraining.main(arguments(data, tmp_path / "own", *more, "4"))
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    pretraining.main(arguments(data, whole, *neighbours, *more, "4"))
+    pretraining.main(arguments(data, parts, *neighbours, *more, "2"))
+    last = ("--resume", str(parts / LAST))
+    pretraining.main(arguments(data, parts, *neighbours, *more, "4", *last))
+    assert losses(parts) == losses(whole)
+    totals = ([row["loss"] for row in rows(folder)] for folder in (whole, tmp_path / "own"))
+    near = [mine == pytest.approx(theirs, rel=1e-5) for mine, theirs in zip(*totals, strict=True)]
+    assert near[:3] == [True] * 3
+    assert not any(near[4:])
+    ours, theirs = (read(folder / LAST) for folder in (parts, whole))
+    assert ours["layout"] == "own"
+    assert torch.equal(*(x["state_dict"]["queues.instance.clips"] for x in (ours, theirs)))
+    assert ours["contrast"]["positives"] == "neighbours"
+    assert checkpoint.load_encoder(parts / LAST)[0].config.kind == "GRU"
+
+
 @pytest.mark.parametrize("kind", ["GRU", "Transformer"])
 def test_a_checkpoint_of_before_methods_loads_and_resumes(data, tmp_path, capsys, kind):
     own = ("--encoder", kind, "--queue-wrap", "full", "--save-freq", "1", "--seed", "3")

@@ -1,6 +1,7 @@
 """One training step of any method."""
 
 import torch
+from torch import Tensor
 
 from moco import Method, Views
 from moco.method import NamedLosses
@@ -14,6 +15,7 @@ def training_step(
     key: Views,
     precision: str = "fp32",
     ranks: Ranks = ALONE,
+    clips: Tensor | None = None,
 ) -> NamedLosses:
     """The method's own step, backward and descent; waits for nothing on the host.
 
@@ -24,12 +26,13 @@ def training_step(
         key: second view.
         precision: "bf16" runs the networks under autocast; the rest is float32 anyway.
         ranks: the processes that share out the batch.
+        clips: (B,) which clips they are, for methods that ask.
 
     Returns:
         Losses of this process' part of the batch before the step, detached.
     """
     with torch.autocast(query.time.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        losses = method.step(query, key)
+        losses = method.step(query, key, clips)
     optimizer.zero_grad(set_to_none=True)
     losses.total.backward()
     ranks.average_gradients(method.learned().values())

@@ -281,6 +281,7 @@ class Trainer:
         )
         checkpoint.set_learning_rate(self.optimizer, rate)
         batches.start_epoch()
+        self.method.start_epoch(progress.epoch)
         log.start_epoch(progress.epoch, progress.batch)
         on_cpu = batches.split.device.type == "cpu"
         self._window, self._row = _Window(), None
@@ -315,7 +316,10 @@ class Trainer:
         query, key = (Views(*view) for view in self.batches.views())
         precision, seed = self.options.speed.precision, self.batches.generator.initial_seed()
         self.ranks.seed_dropout(seed, self.progress.step)
-        losses = training_step(self.method, self.optimizer, query, key, precision, self.ranks)
+        clips = self.batches.clips()
+        losses = training_step(
+            self.method, self.optimizer, query, key, precision, self.ranks, clips
+        )
         return torch.stack([*losses, losses.total])
 
     def _read_losses(self, rate: float) -> None:
