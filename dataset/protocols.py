@@ -18,7 +18,7 @@ OTHER_WORDS = {
     "xsetup": "cross_setup",
 }
 """What the field calls the protocols too."""
-AUGMENTATIONS = {"hico": "dataset.augment:HICO"}
+AUGMENTATIONS = {"hico": "dataset.augment:HICO", "strong": "dataset.strong:STRONG"}
 """Pipelines that make a clip's two views differ, "module:object"; `dataset.augment` has how."""
 
 _NTU60_TRAINING_PERFORMERS = frozenset(

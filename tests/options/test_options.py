@@ -439,7 +439,7 @@ FAULTS = [
         "--skeleton-representation bones: known are joint, motion, bone",
     ),
     ("pretraining", "--encoder grue", "--encoder grue: known are GRU, LSTM, Transformer"),
-    ("pretraining", "--augmentation x", "--augmentation x: known are hico, toy"),
+    ("pretraining", "--augmentation x", "--augmentation x: known are hico, strong, toy"),
     ("pretraining", "--queue-wrap none", "--queue-wrap none: known are published, full"),
     ("classification", "--probe-crop left", "--probe-crop left: known are centre, random"),
     ("pretraining", "--device gpu", "--device gpu: known are auto, cpu, cuda, cuda:N"),
