@@ -46,8 +46,10 @@ def _beginnings() -> Iterator[tuple[str, str]]:
 
 
 def holds(method: Method) -> bool:
-    """Whether the published layout can hold a model: HiCo, with a kind of encoder it knows."""
-    return isinstance(method, HiCo) and ENCODERS[method.config.kind].published
+    """Whether the published layout can hold a model: HiCo, an encoder it knows, of one stream."""
+    if not isinstance(method, HiCo):
+        return False
+    return ENCODERS[method.config.kind].published and method.config.streams == 1
 
 
 def published_names(model: HiCo) -> dict[str, str]:
