@@ -21,21 +21,27 @@ def hico(checkpoint: str | Path, stream: str | None = None, device: str = "auto"
 
     Args:
         checkpoint: a file, or "random" for an untrained encoder.
-        stream: "joint", "motion" or "bone"; None for what it was trained on, joint where the
-            checkpoint does not say.
+        stream: "joint", "motion", "bone" or "joint+motion+bone"; None for what it was trained on,
+            joint where the checkpoint does not say.
         device: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
         FileNotFoundError: no such checkpoint.
-        ValueError: a damaged or foreign one, or no such stream or device.
+        ValueError: a damaged or foreign one, no such stream or device, or one that does not fit.
     """
-    from dataset.protocols import STREAMS
+    from dataset.protocols import STREAMS, single_streams
+    from moco.config import encoder_config
     from tools.checkpoint import load_encoder
     from tools.evaluation.recording import FrozenEncoder
     from tools.runtime import pick_device
 
-    method, provenance = load_encoder(str(checkpoint), seed=0, report=lambda line: None)
-    stream = stream or (provenance["data"] or {}).get("stream", "joint")
-    if stream not in STREAMS:
+    if stream not in (None, *STREAMS):
         raise ValueError(f"stream {stream}: known are {', '.join(STREAMS)}")
+    method, provenance = load_encoder(
+        str(checkpoint),
+        random_config=encoder_config(streams=len(single_streams(stream or "joint"))),
+        seed=0,
+        report=lambda line: None,
+    )
+    stream = stream or (provenance["data"] or {}).get("stream", "joint")
     return FrozenEncoder(method.to(pick_device(device)), stream)

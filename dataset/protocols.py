@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 PARTS = ("train", "val")
-STREAMS = ("joint", "motion", "bone")
+SINGLE_STREAMS = ("joint", "motion", "bone")
+STREAMS = (*SINGLE_STREAMS, "+".join(SINGLE_STREAMS))
+"""What an encoder reads off the skeleton; where a name has several, it reads them side by side."""
 OTHER_WORDS = {
     "xsub": "cross_subject",
     "xview": "cross_view",
@@ -18,7 +20,7 @@ OTHER_WORDS = {
     "xsetup": "cross_setup",
 }
 """What the field calls the protocols too."""
-AUGMENTATIONS = {"hico": "dataset.augment:HICO"}
+AUGMENTATIONS = {"hico": "dataset.augment:HICO", "strong": "dataset.strong:STRONG"}
 """Pipelines that make a clip's two views differ, "module:object"; `dataset.augment` has how."""
 
 _NTU60_TRAINING_PERFORMERS = frozenset(
@@ -178,6 +180,11 @@ DATASETS = {
     )
 }
 """The published data sets, by name; `load_datasets` adds one's own."""
+
+
+def single_streams(stream: str) -> tuple[str, ...]:
+    """The streams that a name of STREAMS stands for, in their order."""
+    return tuple(stream.split("+"))
 
 
 def load_datasets(data_path: Path | str, wanted: str = "") -> dict[str, DataSet]:

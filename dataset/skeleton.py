@@ -34,3 +34,13 @@ PARENTS = (
 
 Source: the published pairs (reference of the bone stream); they hang the finger tips on the thumbs.
 """
+
+
+def _other_side(name: str) -> str:
+    """The same joint of the other side of the body; a joint in the middle is its own."""
+    sides = {"left": "right", "right": "left"}
+    return " ".join(sides.get(word, word) for word in name.split())
+
+
+MIRRORED = tuple(JOINT_NAMES.index(_other_side(name)) for name in JOINT_NAMES)
+"""For each joint the one on the other side of the body; a joint in the middle is its own."""

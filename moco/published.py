@@ -46,8 +46,8 @@ def _beginnings() -> Iterator[tuple[str, str]]:
 
 
 def holds(method: Method) -> bool:
-    """Whether the published layout can hold a model: HiCo, with encoder and queues it knows."""
-    if not isinstance(method, HiCo) or method.has_neighbours:
+    """Whether the published layout can hold a model: HiCo as published, an encoder it knows."""
+    if not isinstance(method, HiCo) or method.has_neighbours or method.config.streams > 1:
         return False
     return ENCODERS[method.config.kind].published
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dataset.protocols import OTHER_WORDS, STREAMS, DataSet, load_datasets
+from dataset.protocols import OTHER_WORDS, SINGLE_STREAMS, STREAMS, DataSet, load_datasets
 from moco.config import ENCODERS, SettingError
 from options.evaluations import EVALUATIONS, KINDS
 from options.groups import MAX_SEED
@@ -71,7 +71,9 @@ class ReproduceOptions:
     datasets: tuple[str, ...] = _selected(PUBLISHED_DATASETS, any_text, "NAME", "data sets")
     protocols: tuple[str, ...] = _selected((), any_text, "NAME", "their splits", shown="all")
     encoders: tuple[str, ...] = _selected(KNOWN, one_of(KNOWN), "KIND", "sequence encoders")
-    streams: tuple[str, ...] = _selected(STREAMS, one_of(STREAMS), "NAME", "skeleton streams")
+    streams: tuple[str, ...] = _selected(
+        SINGLE_STREAMS, one_of(STREAMS), "NAME", f"skeleton streams: {' | '.join(STREAMS)}"
+    )
     modes: tuple[str, ...] = _selected(MODES, one_of(MODES), "NAME", "evaluations")
     seeds: tuple[int, ...] = _selected((0,), whole(0, MAX_SEED), "N", "one pre-training each")
     fractions: tuple[float, ...] = _selected(
@@ -104,7 +106,7 @@ class ReproduceOptions:
                 raise SettingError("protocols", self.protocols[0], fault)
         for name in ("encoders", "modes", "seeds", "fractions"):
             self._set(name, dict.fromkeys(getattr(self, name)))
-        # The fused streams are named in one order, whatever the order they were given in.
+        # The streams of an ensemble are named in one order, whatever the order they were given in.
         self._set("streams", [stream for stream in STREAMS if stream in self.streams])
         self._check_streams()
         self._check_extras()
@@ -123,10 +125,11 @@ class ReproduceOptions:
     def _check_streams(self) -> None:
         """Leave out what fuses streams where there is one, and refuse it where it was asked for."""
         fusing = [mode for mode in self.modes if EVALUATIONS[mode].over == "streams"]
-        if len(self.streams) > 1 or not fusing:
+        if len(self.together) > 1 or not fusing:
             return
         if self.modes != MODES:
-            fault = f"needs two streams or more, --streams has {self.streams[0]}"
+            known = ", ".join(SINGLE_STREAMS)
+            fault = f"needs two streams or more of {known}; --streams has {self.streams[0]}"
             raise SettingError("modes", fusing[0], fault)
         self._set("modes", [mode for mode in MODES if mode not in fusing])
 
@@ -136,6 +139,11 @@ class ReproduceOptions:
                 if flag in SET_HERE:
                     fault = "tools.reproduce sets it itself; choose by its own options"
                     raise SettingError(f"extras.{mode}", flag, fault)
+
+    @property
+    def together(self) -> tuple[str, ...]:
+        """The streams of an ensemble; one encoder that reads them all is none of them."""
+        return tuple(stream for stream in self.streams if stream in SINGLE_STREAMS)
 
     @cached_property
     def known(self) -> dict[str, DataSet]:

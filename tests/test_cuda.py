@@ -17,7 +17,7 @@ import pretraining
 from dataset.arrays import load_arrays
 from dataset.batches import PretrainingBatches
 from dataset.packed import PackedSplit
-from dataset.protocols import DATASETS, split_folder
+from dataset.protocols import AUGMENTATIONS, DATASETS, split_folder
 from moco import ContrastConfig, HiCo, Views, encoder_config
 from moco.heads import LEVELS, Levels
 from moco.loss import compare
@@ -146,10 +146,13 @@ def test_a_packed_split_is_the_cpus(data):
         assert torch.equal(getattr(away, name).cpu(), getattr(here, name)), name
 
 
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
 @pytest.mark.parametrize("stream", ["joint", "motion", "bone"])
-def test_the_views_of_an_epoch_are_the_cpus(data, stream):
+def test_the_views_of_an_epoch_are_the_cpus(data, stream, augmentation):
     batches = [
-        PretrainingBatches(packed(data, device), stream, 4, torch.Generator().manual_seed(1))
+        PretrainingBatches(
+            packed(data, device), stream, 4, torch.Generator().manual_seed(1), augmentation
+        )
         for device in ("cpu", DEVICE)
     ]
     for each in batches:
@@ -216,6 +219,13 @@ def test_a_recorded_run_is_the_plain_run_with_dropout_too(runs, capsys, kind, pr
     rows = zip(losses(recorded), losses(plain), strict=True)
     assert all(mine == pytest.approx(theirs, rel=LOOSE[precision]) for mine, theirs in rows)
     same_states(recorded, plain, LOOSE[precision])
+
+
+def test_a_recorded_run_with_another_augmentation_is_the_plain_run(data, tmp_path):
+    for how in ("auto", "off"):
+        strong = ("--augmentation", "strong", "--hidden-size", "64", "--graph", how)
+        pretrain(data, tmp_path / how, *strong)
+    close_losses(tmp_path / "auto", tmp_path / "off", LOOSE["fp32"])
 
 
 def test_a_recording_that_begins_within_the_second_epoch_goes_on_over_all(data, tmp_path):

@@ -19,6 +19,7 @@ import numpy
 import torch
 from torch import nn
 
+from dataset.protocols import STREAMS, single_streams
 from dataset.reading import brief, reading, shown
 from moco.config import (
     ContrastConfig,
@@ -253,6 +254,31 @@ def load_encoder(
     report(f"encoder of {path}: {method.encoder.config.described}, {done} epochs of pre-training")
     source = {"path": str(path), "sha256": file_sha256(path), "epochs": epochs}
     return method.eval(), source | {"data": payload.get("data")}
+
+
+def check_inputs(config: EncoderConfig, stream: str, name: str) -> None:
+    """Refuse an encoder of other streams than are read, or of clips of another layout.
+
+    Args:
+        config: of the encoder.
+        stream: a name of dataset.protocols.STREAMS.
+        name: of the encoder, for messages.
+
+    Raises:
+        ValueError: when they do not fit.
+    """
+    if config.streams != len(single_streams(stream)):
+        fitting = [each for each in STREAMS if len(single_streams(each)) == config.streams]
+        raise ValueError(
+            f"{name} does not fit the stream {stream}: it reads {config.streams} at once; "
+            f"choose {' or '.join(fitting) or 'another checkpoint'}"
+        )
+    needed = (EncoderConfig.time_features, EncoderConfig.space_features)
+    if (config.time_features, config.space_features) != needed:
+        raise ValueError(
+            f"{name} does not fit: it reads {config.time_features} and "
+            f"{config.space_features} features, clips have {needed[0]} and {needed[1]}"
+        )
 
 
 def _random_encoder(config: EncoderConfig, seed: int | None, report: Callable[[str], None]) -> HiCo:

@@ -2,7 +2,8 @@
 
 from ast import literal_eval
 
-from dataset.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
+from dataset.skeleton import JOINT_NAMES, MIRRORED, NUM_JOINTS, PARENTS
+from tests.oracles.strong import PAIRS
 
 PUBLISHED_PAIRS = (
     "(1,2) (2,21) (3,21) (4,3) (5,21) (6,5) (7,6) (8,7) (9,21) (10,9) (11,10) (12,11) (13,1) "
@@ -36,3 +37,13 @@ def test_bones_stay_on_their_side_of_the_body():
 
 def test_each_joint_has_its_own_name():
     assert len(JOINT_NAMES) == len(set(JOINT_NAMES)) == NUM_JOINTS
+
+
+def test_each_joint_of_a_side_is_mirrored_by_the_other_sides():
+    expected = list(range(NUM_JOINTS))
+    for left, right in PAIRS:
+        expected[left - 1], expected[right - 1] = right - 1, left - 1
+    assert list(MIRRORED) == expected
+    for joint, other in enumerate(MIRRORED):
+        left, right = sorted((JOINT_NAMES[joint], JOINT_NAMES[other]))
+        assert left.replace("left", "right") == right.replace("left", "right")

@@ -91,6 +91,17 @@ def test_resume_equals_an_uninterrupted_run_to_the_last_bit(data, whole, tmp_pat
         assert torch.equal(ours["state_dict"][name], tensor), name
 
 
+def test_a_run_with_strong_augmentation_resumes_to_the_last_bit(data, tmp_path):
+    strong = ("--augmentation", "strong")
+    for folder, epochs in (("whole", "3"), ("parts", "1")):
+        more = (*strong, "--epochs", epochs, "--seed", "3")
+        pretraining.main(arguments(data, tmp_path / folder, *more))
+    last = str(tmp_path / "parts" / LAST)
+    more = (*strong, "--epochs", "3", "--resume", last)
+    pretraining.main(arguments(data, tmp_path / "parts", *more))
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+
+
 class StopAfter:
     """A training step that raises a signal in this process after some calls."""
 

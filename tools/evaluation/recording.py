@@ -20,6 +20,7 @@ from dataset.skeleton import MAX_FRAMES
 from moco.method import Method
 from options.groups import DataOptions
 from options.retrieval import RetrievalOptions
+from tools.checkpoint import check_inputs
 from tools.evaluation.features import extract
 from tools.evaluation.neighbours import rank, vote
 from tools.evaluation.retrieval import encode, select
@@ -179,11 +180,15 @@ class FrozenEncoder(nn.Module):
 
     Attributes:
         method: whose encoder it is, in eval mode, without gradients.
-        stream: what is read off the skeletons: "joint", "motion" or "bone".
+        stream: what is read off the skeletons, a name of dataset.protocols.STREAMS.
+
+    Raises:
+        ValueError: a stream that the encoder does not read.
     """
 
     def __init__(self, method: Method, stream: str) -> None:
         super().__init__()
+        check_inputs(method.encoder.config, stream, "the encoder")
         self.method, self.stream = method.eval().requires_grad_(False), stream
 
     def embed(self, clip: Tensor | np.ndarray | Sequence[Tensor | np.ndarray]) -> Tensor:

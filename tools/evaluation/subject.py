@@ -22,7 +22,7 @@ from moco.config import EncoderConfig
 from moco.method import Method
 from options.groups import RANDOM, DataOptions, EvaluationOptions
 from options.parser import as_plain
-from tools.checkpoint import fingerprint, load_encoder
+from tools.checkpoint import check_inputs, fingerprint, load_encoder
 from tools.evaluation.features import extract
 from tools.evaluation.results import VERSION, Json
 from tools.runtime import machine, pick_device, seed_everything
@@ -77,11 +77,11 @@ class Downstream:
         device, seed = pick_device(options.run.device), seed_everything(options.run.seed)
         model, provenance = load_encoder(
             options.pretrained,
-            random_config=options.random_encoder.config,
+            random_config=options.random_config,
             seed=seed,
             report=report,
         )
-        _check_inputs(model.encoder.config, options.pretrained)
+        check_inputs(model.encoder.config, options.data.stream, options.pretrained)
         folder = options.data.folder
         parts = load_split(folder, options.data.origin)
         for arrays in parts:
@@ -242,14 +242,4 @@ def _check_origin(arrays: SplitArrays, provenance: Json) -> None:
         raise ValueError(
             f"{provenance['path']} was pre-trained on clips whose origin is {known}; that of "
             f"{arrays.path} is {arrays.origin}; evaluate on clips prepared in the same way"
-        )
-
-
-def _check_inputs(config: EncoderConfig, pretrained: str) -> None:
-    """Refuse an encoder of clips of another layout."""
-    needed = (EncoderConfig.time_features, EncoderConfig.space_features)
-    if (config.time_features, config.space_features) != needed:
-        raise ValueError(
-            f"{pretrained} does not fit: it reads {config.time_features} and "
-            f"{config.space_features} features, clips have {needed[0]} and {needed[1]}"
         )

@@ -13,7 +13,8 @@ from options.reproduce import ReproduceOptions, Split
 
 ROOT = Path(__file__).resolve().parents[2]
 LAST, RESULTS = "checkpoint_last.pth.tar", "results.json"
-FUSED = "+"
+TOGETHER = ","
+"""Between the streams of an ensemble; "+" joins those that one encoder reads."""
 Settings = dict[str, Any]
 _WHERE_AND_HOW = (
     ("data.data_path", "pretrained", "checkpoints", "output_path", "output", "overwrite")
@@ -25,7 +26,7 @@ _WHERE_AND_HOW = (
 
 @dataclass(frozen=True)
 class Run:
-    """One pre-training; an ensemble's has several streams, joined by "+", and is never trained."""
+    """One pre-training; an ensemble's has several streams, joined by ",", and is never trained."""
 
     dataset: str
     protocol: str
@@ -98,7 +99,7 @@ class Cell:
             return ()
         if self.kind.over != "streams":
             return (Cell(self.run, PRETRAINING),)
-        streams = self.run.stream.split(FUSED)
+        streams = self.run.stream.split(TOGETHER)
         return tuple(Cell(replace(self.run, stream=stream), "linear") for stream in streams)
 
     def __str__(self) -> str:
@@ -116,7 +117,7 @@ def expand(options: ReproduceOptions) -> list[Cell]:
                     run = Run(dataset, protocol, encoder, stream, seed)
                     cells += _of_run(run, options)
                 for mode in fusing:
-                    last = Cell(replace(run, stream=FUSED.join(options.streams)), mode)
+                    last = Cell(replace(run, stream=TOGETHER.join(options.together)), mode)
                     cells += (*last.needs(), last)
     return list(dict.fromkeys(cells))
 
