@@ -24,7 +24,7 @@ from tools.files import held
 from tools.reproduce import __main__ as command
 from tools.reproduce import plan, table
 from tools.reproduce.cells import LAST, Cell, Run, expand, read
-from tools.reproduce.child import Children
+from tools.reproduce.child import Children, Ended
 from tools.reproduce.data import SplitData, look, missing, unlike_published
 from tools.reproduce.published import FIGURES
 from tools.reproduce.run import DONE, FAILED, SKIPPED, TO_DO, Outcome, Runner
@@ -244,7 +244,7 @@ class Scripts:
         self.argv = dict(zip(argv[2::1], argv[3::1], strict=False))
         if name in self.fails:
             log.write_text(log.read_text() + f"{self.fails[name]}\n")
-            return 2
+            return Ended(2, 1.0)
         folder = log.parent / ("" if name == PRETRAINING else name)
         if name == PRETRAINING:
             (folder / LAST).write_text(log.parent.name)
@@ -258,8 +258,11 @@ class Scripts:
             self.classify(folder, name)
         if name in self.stops:
             self.stopped_by = signal.SIGINT
-            return 130
-        return 0
+            return Ended(130, 2.0)
+        return Ended(0, 4.0)
+
+    def stop(self, number):
+        self.stopped_by = number
 
     def classify(self, folder, name):
         stream = self.argv["--finetune-skeleton-representation"]
@@ -549,7 +552,7 @@ def test_a_failed_cell_is_said_and_is_status_1_and_children_hold_the_folder(
     def fail(self, command, log, environment):
         kept.extend(self.keep)
         log.open("a").write("error: no memory\n")
-        return 3
+        return Ended(3, 0.0)
 
     monkeypatch.setattr(Children, "run", fail)
     with pytest.raises(SystemExit) as stopped:
@@ -598,7 +601,7 @@ def test_a_child_keeps_the_lock_of_a_parent_that_was_lost(tmp_path):
             "fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
         )
         log = tmp_path / "log"
-        assert children.run([sys.executable, "-c", program], log, dict(os.environ)) == 1
+        assert children.run([sys.executable, "-c", program], log, dict(os.environ)).status == 1
         assert "BlockingIOError" in log.read_text()
 
 
@@ -635,7 +638,7 @@ def test_a_signal_reaches_a_child_once_and_is_remembered(tmp_path):
 
     children = Children(hear, every=0.01)
     with children.passing_signals():
-        assert children.run([sys.executable, "-c", program], log, dict(os.environ)) == 0
+        assert children.run([sys.executable, "-c", program], log, dict(os.environ)).status == 0
     assert children.stopped_by == signal.SIGINT
     assert log.read_text().count("told") == 1
 
@@ -654,7 +657,7 @@ def test_the_newest_line_of_a_child_is_told_from_time_to_time(tmp_path):
 
     children, environment = Children(hear, every=0.01), {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", program, str(heard)]
-    assert children.run(command, tmp_path / "log", environment) == 0
+    assert children.run(command, tmp_path / "log", environment).status == 0
     assert told == ["    epoch 7"]
 
 
