@@ -156,7 +156,7 @@ class Runner:
             if old.get(name) != new.get(name):
                 raise ValueError(
                     f"{folder} was pre-trained with {name} {old.get(name)}, not {new.get(name)}; "
-                    "give the same --pretraining or another --out"
+                    "give the same options or choose another --out"
                 )
 
     def _scores(self, cell: Cell) -> tuple[Score, ...]:
