@@ -158,9 +158,8 @@ def _build(path: Path, content: Any, known: Mapping[str, DataSet]) -> Study:
         if name == baseline:
             raise _StudyError(f"equal_time {name}: it is the baseline, whose time the others take")
         if timed(name) in settings:
-            raise _StudyError(
-                f"equal_time {name}: settings has a {timed(name)} already; rename that"
-            )
+            fault = f"settings has {timed(name)} too; rename that"
+            raise _StudyError(f"equal_time {name}: {fault}")
     return Study(
         path=path,
         data=_data(given["data"], known),
