@@ -1,7 +1,8 @@
 """`python -m tools.reproduce`: run what is missing of the table, write ours beside the published.
 
 Stop it at any time; the same command goes on. Results go to `--out`: one folder for each
-pre-training with its checkpoints, records and logs, and `table.md` and `table.json`.
+pre-training with its checkpoints, records and logs, and `table.md` and `table.json`, or `study.md`
+and `study.json` with `--study`.
 """
 
 if __name__ == "__main__":
