@@ -15,6 +15,7 @@ from options.parser import (
     Option,
     Parser,
     any_text,
+    declared,
     device_name,
     file_path,
     one_of,
@@ -24,29 +25,22 @@ from options.parser import (
     split_words,
     whole,
 )
+from options.study import Split, Study, read_study, set_here
 
-Split = tuple[str, str]
-"""A data set and one of its protocols, by name."""
 PUBLISHED_DATASETS = ("ntu60", "ntu120", "pku_part1", "pku_part2")
 KNOWN, MODES = tuple(ENCODERS), tuple(EVALUATIONS)
-SET_HERE = frozenset(
-    ("--pre-dataset", "--finetune-dataset", "--protocol", "--skeleton-representation")
-    + ("--finetune-skeleton-representation", "--encoder", "--seed", "--pretrained", "--resume")
-    + ("--checkpoint-path", "--data-path", "--device", "--mode", "--label-fraction", "--runs")
-    + ("--start-epoch", "--output-path", "--output")
-)
-"""Options of the scripts that say which cell is run."""
+_SELECTION = "selection (default: the whole table)"
 
 
 def _selected(default: Any, read: Any, metavar: str, help: str, **more: Any) -> Any:
     """A field of the selection; one with several values takes one word or more."""
     least = 1 if isinstance(default, tuple) else None
-    title = "selection (default: the whole table)"
-    return option(default, read=read, metavar=metavar, help=help, least=least, title=title, **more)
+    more |= {"least": least, "title": _SELECTION}
+    return option(default, read=read, metavar=metavar, help=help, **more)
 
 
-def _run(default: Any, help: str, read: Any = None, metavar: str = "") -> Any:
-    return option(default, read=read, metavar=metavar, help=help, title="run")
+def _run(default: Any, help: str, read: Any = None, metavar: str = "", **more: Any) -> Any:
+    return option(default, read=read, metavar=metavar, help=help, title="run", **more)
 
 
 def _extras() -> Any:
@@ -86,13 +80,31 @@ class ReproduceOptions:
         "DATA_SET:PROTOCOL",
         "transfer: what is scored",
     )
+    study: Path | None = _run(
+        None,
+        "run this JSON file's settings in place of a selection",
+        file_path,
+        "FILE",
+        shown="none",
+    )
+    at_once: int = _run(1, "scripts that run at the same time", whole(1), "N")
     plan: bool = _run(False, "say what would be run and how long it would take")
-    out: Path = _run(Path("runs/reproduce"), "for results", file_path, "DIR")
+    out: Path = _run(
+        Path("runs/reproduce"),
+        "for results",
+        file_path,
+        "DIR",
+        shown="runs/reproduce; with --study runs/ and the file's name",
+    )
     data_path: Path = _run(Path("data"), "prepared data", file_path, "DIR")
     device: str = _run("auto", "auto | cpu | cuda | cuda:N", device_name, "NAME")
     extras: Mapping[str, tuple[str, ...]] = _extras()
 
     def __post_init__(self) -> None:
+        if self.study is not None:
+            self._refuse_selection()
+            _ = self.grid
+            return
         folders = [(one.name, name) for one in self.known.values() for name in one.folders]
         others = OTHER_WORDS.items()
         words = {f"{one}:{word}": f"{one}:{name}" for one in self.known for word, name in others}
@@ -110,6 +122,14 @@ class ReproduceOptions:
         self._set("streams", [stream for stream in STREAMS if stream in self.streams])
         self._check_streams()
         self._check_extras()
+
+    def _refuse_selection(self) -> None:
+        """With a study, nothing else says what is run."""
+        given = {name: getattr(self, name) for name in _selection()}
+        given |= {f"extras.{mode}": words for mode, words in self.extras.items()}
+        for name, value in given.items():
+            if value:
+                raise SettingError(name, value, f"{self.study} says what is run; leave one out")
 
     def _set(self, name: str, values: Iterable[str]) -> None:
         object.__setattr__(self, name, tuple(values))
@@ -135,10 +155,9 @@ class ReproduceOptions:
 
     def _check_extras(self) -> None:
         for mode, words in self.extras.items():
-            for flag in (word.partition("=")[0].replace("_", "-") for word in words):
-                if flag in SET_HERE:
-                    fault = "tools.reproduce sets it itself; choose by its own options"
-                    raise SettingError(f"extras.{mode}", flag, fault)
+            for flag in set_here(words):
+                fault = "tools.reproduce sets it itself; choose by its own options"
+                raise SettingError(f"extras.{mode}", flag, fault)
 
     @property
     def together(self) -> tuple[str, ...]:
@@ -149,6 +168,11 @@ class ReproduceOptions:
     def known(self) -> dict[str, DataSet]:
         """Every data set by name, one's own in the data path too."""
         return load_datasets(self.data_path)
+
+    @cached_property
+    def grid(self) -> Study | None:
+        """What the file of `study` says."""
+        return self.study and read_study(self.study, self.known, self.data_path)
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -166,6 +190,18 @@ class ReproduceOptions:
         return tuple(tuple(text.split(":")) for text in self.transfer_to)
 
 
+def _selection() -> list[str]:
+    """The fields that a study takes the place of."""
+    return [name for name, one in declared(ReproduceOptions).items() if one.title == _SELECTION]
+
+
+def _of_study(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Other defaults with a study: nothing is selected, and results have a folder of their own."""
+    if values["study"] is None:
+        return {}
+    return {**dict.fromkeys(_selection()), "out": Path("runs") / values["study"].stem}
+
+
 def parser() -> Parser[ReproduceOptions]:
     """The command line of `python -m tools.reproduce`."""
     return Parser(
@@ -173,4 +209,5 @@ def parser() -> Parser[ReproduceOptions]:
         "Run what is missing of the table of accuracies and write ours beside the published ones. "
         "What has been run is not run again; the same command goes on where it was stopped.",
         program="python -m tools.reproduce",
+        usual=_of_study,
     )

@@ -8,7 +8,6 @@ import signal
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from dataset.arrays import load_labels
 from dataset.protocols import DATASETS, SINGLE_STREAMS, STREAMS
 from options.evaluations import EVALUATIONS, KINDS, PRETRAINING
 from options.reproduce import ReproduceOptions, parser
+from tests.reproduce.scripts import TINY, Scripts
 from tests.support.paths import ROOT
 from tests.support.tiny import write_dataset
 from tests.support.waiting import HANGS, heeding_interrupts, wait_until
@@ -24,18 +24,13 @@ from tools.files import held
 from tools.reproduce import __main__ as command
 from tools.reproduce import plan, table
 from tools.reproduce.cells import LAST, Cell, Run, expand, read
-from tools.reproduce.child import Children
+from tools.reproduce.child import Children, Ended
 from tools.reproduce.data import SplitData, look, missing, unlike_published
 from tools.reproduce.published import FIGURES
 from tools.reproduce.run import DONE, FAILED, SKIPPED, TO_DO, Outcome, Runner
 
 MODES = tuple(EVALUATIONS)
 XSUB, XVIEW = ("ntu60", "cross_subject"), ("ntu60", "cross_view")
-TINY = {
-    "pretraining": "--hidden-size 8 --hico-dim 4 --hico-k 16 --batch-size 4 --epochs 2",
-    "linear": "--epochs 2 --batch-size 8 --lr 0.5",
-    "finetune": "--epochs 1 --batch-size 8",
-}
 
 
 @pytest.fixture(scope="module")
@@ -245,49 +240,6 @@ def test_help_loads_neither_torch_nor_numpy():
     assert done.returncode == 0, done.stderr
     assert '--linear "--lr 1' in done.stdout
     assert done.stdout.endswith("[]\n")
-
-
-class Scripts:
-    """Stands in for the scripts: leaves what they leave, and keeps what it was called with."""
-
-    def __init__(self):
-        self.calls, self.fails, self.stops, self.stopped_by = [], {}, set(), None
-
-    def run(self, argv, log, environment):
-        name = log.stem
-        self.calls.append(name)
-        self.argv_as_given = argv
-        self.argv = dict(zip(argv[2::1], argv[3::1], strict=False))
-        if name in self.fails:
-            log.write_text(log.read_text() + f"{self.fails[name]}\n")
-            return 2
-        folder = log.parent / ("" if name == PRETRAINING else name)
-        if name == PRETRAINING:
-            (folder / LAST).write_text(log.parent.name)
-        elif name == "knn":
-            content = {"at": {"5": {"top1": 41.0}, "1": {"top1": 40.0}}}
-            (folder / "results.json").write_text(json.dumps(content))
-        elif name == "ensemble":
-            content = {"mixtures": [{"top1": 1.0}, {"top1": 66.0}]}
-            Path(argv[argv.index("--output") + 1]).write_text(json.dumps(content))
-        else:
-            self.classify(folder, name)
-        if name in self.stops:
-            self.stopped_by = signal.SIGINT
-            return 130
-        return 0
-
-    def classify(self, folder, name):
-        stream = self.argv["--finetune-skeleton-representation"]
-        runs = int(self.argv.get("--runs", 1))
-        infix = "_run0" if "--label-fraction" in self.argv else ""
-        (folder / f"{stream}{infix}_model_last.pth.tar").write_text("state")
-        (folder / f"{stream}_scores.npz").write_text(str(self.argv))
-        top1 = [50.0 + 10 * int(self.argv["--seed"]) + run for run in range(runs)]
-        found = [{"last": {"top1": top}, "best": {"top1": top + 5}} for top in top1]
-        if name not in self.stops:
-            content = {"complete": True, "runs": found}
-            (folder / "results.json").write_text(json.dumps(content))
 
 
 @pytest.fixture
@@ -565,7 +517,7 @@ def test_a_failed_cell_is_said_and_is_status_1_and_children_hold_the_folder(
     def fail(self, command, log, environment):
         kept.extend(self.keep)
         log.open("a").write("error: no memory\n")
-        return 3
+        return Ended(3, 0.0)
 
     monkeypatch.setattr(Children, "run", fail)
     with pytest.raises(SystemExit) as stopped:
@@ -614,7 +566,7 @@ def test_a_child_keeps_the_lock_of_a_parent_that_was_lost(tmp_path):
             "fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
         )
         log = tmp_path / "log"
-        assert children.run([sys.executable, "-c", program], log, dict(os.environ)) == 1
+        assert children.run([sys.executable, "-c", program], log, dict(os.environ)).status == 1
         assert "BlockingIOError" in log.read_text()
 
 
@@ -651,7 +603,7 @@ def test_a_signal_reaches_a_child_once_and_is_remembered(tmp_path):
 
     children = Children(hear, every=0.01)
     with children.passing_signals():
-        assert children.run([sys.executable, "-c", program], log, dict(os.environ)) == 0
+        assert children.run([sys.executable, "-c", program], log, dict(os.environ)).status == 0
     assert children.stopped_by == signal.SIGINT
     assert log.read_text().count("told") == 1
 
@@ -670,7 +622,7 @@ def test_the_newest_line_of_a_child_is_told_from_time_to_time(tmp_path):
 
     children, environment = Children(hear, every=0.01), {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", program, str(heard)]
-    assert children.run(command, tmp_path / "log", environment) == 0
+    assert children.run(command, tmp_path / "log", environment).status == 0
     assert told == ["    epoch 7"]
 
 

@@ -1,7 +1,8 @@
 """`python -m tools.reproduce`: run what is missing of the table, write ours beside the published.
 
 Stop it at any time; the same command goes on. Results go to `--out`: one folder for each
-pre-training with its checkpoints, records and logs, and `table.md` and `table.json`.
+pre-training with its checkpoints, records and logs, and `table.md` and `table.json`, or `study.md`
+and `study.json` with `--study`.
 """
 
 if __name__ == "__main__":
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(options: ReproduceOptions, again: str) -> int:
     """Plan or run a selection; the exit status. `again` is the command line, to go on with."""
     from tools.files import held
-    from tools.reproduce import plan, table
+    from tools.reproduce import paired, plan, table
     from tools.reproduce.child import Children
     from tools.reproduce.run import DONE, FAILED, SKIPPED, Runner, skipped
 
@@ -46,6 +47,7 @@ def run(options: ReproduceOptions, again: str) -> int:
         plan.show(Runner(options))
         return 0
     say = partial(print, flush=True)
+    save = paired.save if options.study else table.save
     with held(options.out) as lock:
         runner = Runner(options)
         for line in skipped(runner.outcomes):
@@ -54,8 +56,8 @@ def run(options: ReproduceOptions, again: str) -> int:
             say(f"note: {note}")
         children = Children(say, keep=(lock,))
         with children.passing_signals():
-            runner.run(children, say, after_each=partial(table.save, runner, again))
-        text, numbers = table.save(runner, again)
+            runner.run(children, say, after_each=partial(save, runner, again))
+        text, numbers = save(runner, again)
     say(f"table: {text} and {numbers}")
     if children.stopped_by is not None:
         return _stopped(children.stopped_by, again)

@@ -1,5 +1,6 @@
 """What there is to run: a selection expanded into pre-trainings and their evaluations."""
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -7,9 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dataset.reading import reading
 from options.evaluations import KINDS, PRETRAINING, Kind
+from options.groups import RANDOM
 from options.parser import Parser, as_plain, flat
-from options.reproduce import ReproduceOptions, Split
+from options.reproduce import ReproduceOptions
+from options.study import Split, Study, longer, timed
 
 ROOT = Path(__file__).resolve().parents[2]
 LAST, RESULTS = "checkpoint_last.pth.tar", "results.json"
@@ -33,14 +37,27 @@ class Run:
     encoder: str
     stream: str
     seed: int
+    setting: str = ""  # of a study
+    untrained: "Run | None" = None  # of a random encoder: the pre-training that has one like it
+    pace: tuple["Run", ...] = ()  # it is trained as long as the first, as fast as the second
 
     @property
     def name(self) -> str:
         """Its folder."""
-        return f"{self.dataset}-{self.protocol}-{self.encoder}-{self.stream}-seed{self.seed}"
+        return f"{'-'.join(self._words)}-seed{self.seed}"
+
+    @property
+    def split(self) -> Split:
+        """The data set and protocol that it is trained on."""
+        return self.dataset, self.protocol
+
+    @property
+    def _words(self) -> list[str]:
+        words = (self.dataset, self.protocol, self.encoder, self.stream, self.setting)
+        return [word for word in words if word]
 
     def __str__(self) -> str:
-        return f"{self.dataset} {self.protocol} {self.encoder} {self.stream} seed {self.seed}"
+        return f"{' '.join(self._words)} seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -67,7 +84,12 @@ class Cell:
     @property
     def source(self) -> Split:
         """The data set and protocol of the pre-training."""
-        return self.run.dataset, self.run.protocol
+        return self.run.split
+
+    @property
+    def trained(self) -> "Cell":
+        """The pre-training that it is made of, or, of a random encoder, one that has its like."""
+        return Cell(self.run.untrained or self.run, PRETRAINING)
 
     @property
     def split(self) -> Split:
@@ -96,6 +118,8 @@ class Cell:
     def needs(self) -> tuple["Cell", ...]:
         """What must be there first."""
         if self.mode == PRETRAINING:
+            return tuple(Cell(run, PRETRAINING) for run in self.run.pace)
+        if self.run.untrained:
             return ()
         if self.kind.over != "streams":
             return (Cell(self.run, PRETRAINING),)
@@ -122,6 +146,40 @@ def expand(options: ReproduceOptions) -> list[Cell]:
     return list(dict.fromkeys(cells))
 
 
+def expand_study(study: Study) -> list[Cell]:
+    """List every cell of a study once, what others need first, as `expand` does."""
+    cells: list[Cell] = []
+    for seed in study.seeds:
+        for split in study.data:
+            for run in _runs(study, split, seed):
+                cells += [] if run.untrained else [Cell(run, PRETRAINING)]
+                cells += [Cell(run, mode) for mode in study.evaluations]
+    return cells
+
+
+def _runs(study: Study, split: Split, seed: int) -> Iterator[Run]:
+    """Every setting on a split, a random encoder before the first of its kind."""
+    seen = []
+    for setting in (study.baseline, *(name for name in study.settings if name != study.baseline)):
+        run = study_run(study, split, setting, seed)
+        if study.seen(split, setting) not in seen:
+            name = f"{RANDOM}-{setting}" if seen else RANDOM
+            yield replace(run, setting=name, untrained=run)
+            seen.append(study.seen(split, setting))
+        yield run
+    for setting in study.equal_time:
+        run = study_run(study, split, setting, seed)
+        names = (study.baseline, setting)
+        pace = tuple(study_run(study, split, name, study.seeds[0]) for name in names)
+        yield replace(run, setting=timed(setting), pace=pace)
+
+
+def study_run(study: Study, split: Split, setting: str, seed: int) -> Run:
+    """The pre-training of a setting."""
+    stream, encoder = study.seen(split, setting)
+    return Run(*split, encoder.kind, stream, seed, setting)
+
+
 def _of_run(run: Run, options: ReproduceOptions) -> Iterator[Cell]:
     yield Cell(run, PRETRAINING)
     for mode in options.modes:
@@ -146,10 +204,9 @@ def command(cell: Cell, options: ReproduceOptions, resume: str = "") -> list[str
     return [sys.executable, *program, *arguments(cell, options), *more]
 
 
-def arguments(cell: Cell, options: ReproduceOptions) -> list[str]:
-    """The command line of a cell without the program."""
-    kinds = (*cell.kind.extras, cell.mode)
-    extras = [word for kind in kinds for word in options.extras.get(kind, ())]
+def arguments(cell: Cell, options: ReproduceOptions, plain: bool = False) -> list[str]:
+    """The command line of a cell without the program; `plain` leaves out what was asked for."""
+    extras = [] if plain else _extras(cell, options)
     out, folder, (dataset, protocol) = options.out, cell.folder(options.out), cell.split
     if cell.kind.over == "streams":
         files = [str(need.product(out)) for need in cell.needs()]
@@ -161,21 +218,51 @@ def arguments(cell: Cell, options: ReproduceOptions) -> list[str]:
         given |= {"encoder": cell.run.encoder, "checkpoint-path": folder}
     else:
         given |= {"finetune-dataset": dataset, "finetune-skeleton-representation": cell.run.stream}
-        given |= {"pretrained": Cell(cell.run, PRETRAINING).product(out), "output-path": folder}
+        checkpoint = RANDOM if cell.run.untrained else cell.trained.product(out)
+        given |= {"pretrained": checkpoint, "output-path": folder}
     if cell.fraction:
         given |= {"label-fraction": cell.fraction, "runs": cell.subsets}
     words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
     return [*extras, *cell.kind.arguments, *words]
 
 
-def read(cell: Cell, options: ReproduceOptions) -> Any:
-    """The record that a cell's script makes of its command line.
+def _extras(cell: Cell, options: ReproduceOptions) -> list[str]:
+    """The options of a cell's script that were asked for."""
+    if options.grid is not None:
+        return _of_study(cell, options.grid, options.out)
+    kinds = (*cell.kind.extras, cell.mode)
+    return [word for kind in kinds for word in options.extras.get(kind, ())]
+
+
+def _of_study(cell: Cell, study: Study, out: Path) -> list[str]:
+    run = cell.run.pace[1] if cell.run.pace else cell.run.untrained or cell.run
+    words = study.words(run.split, run.setting, cell.mode)
+    if cell.mode == PRETRAINING and cell.run.pace:
+        theirs, ours = (processor_seconds(need.record(out)) for need in cell.needs())
+        if theirs and ours:
+            words += longer(study.trained[run.split, run.setting], theirs / ours)
+    if cell.run.untrained:
+        words += study.encoder_words(run.split, run.setting)
+    return words
+
+
+def processor_seconds(record: Path) -> float | None:
+    """What a finished cell took of the processor; None where its record does not say so."""
+    if not record.is_file():
+        return None
+    with reading(record, "a record of tools.reproduce"):
+        content = json.loads(record.read_text(encoding="utf-8"))
+        return content.get("processor_seconds") if "seconds" in content else None
+
+
+def read(cell: Cell, options: ReproduceOptions, plain: bool = False) -> Any:
+    """The record that a cell's script makes of its command line, see `arguments`.
 
     Raises:
         ValueError: an option that the script refuses, with the script's own words.
     """
     try:
-        return _parser(cell.mode).read(arguments(cell, options))
+        return _parser(cell.mode).read(arguments(cell, options, plain))
     except (ValueError, OSError) as error:
         raise ValueError(f"{error} (of {cell.mode})") from None
 

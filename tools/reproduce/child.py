@@ -1,30 +1,44 @@
 """A child process: its lines go to a file, signals reach it once, and it can be watched."""
 
+import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet  # of Python 3.10, another than the built-in
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any, NamedTuple
+
+
+class Ended(NamedTuple):
+    """How a child ended."""
+
+    status: int  # -n after signal n
+    processor_seconds: float  # of itself and its own children, in the system too
 
 
 @dataclass
 class Children:
-    """Runs one child at a time and passes signals on."""
+    """Runs children, each in the thread that asks for it, and passes signals on to all."""
 
     report: Callable[[str], None]  # told the newest line of a child from time to time
     every: float = 60.0  # seconds between two such lines
     keep: tuple[int, ...] = ()  # open file descriptors that children inherit, such as a lock's
     stopped_by: int | None = None  # number of the signal that ended the work
-    _process: subprocess.Popen | None = None
+    _running: set[int] = field(default_factory=set)  # process numbers
+    # One that a signal handler of the thread that holds it may take again.
+    _lock: Any = field(default_factory=threading.RLock)
 
-    def run(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> int:
-        """Run a command, its lines added to a file; its exit status, -n after signal n."""
+    def run(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Ended:
+        """Run a command, its lines added to a file, and wait for its end."""
         with log.open("ab") as lines:
             # A session of its own: Ctrl-C in a terminal would reach the child a second time, which
             # tells it to drop everything.
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=lines,
@@ -33,25 +47,48 @@ class Children:
                 start_new_session=True,
                 pass_fds=self.keep,
             )
-        if self.stopped_by is not None:  # it came while the child was being started
-            self._process.send_signal(self.stopped_by)
+        with self._lock:
+            self._running.add(process.pid)
+            if self.stopped_by is not None:  # it came while the child was being started
+                _send(process.pid, self.stopped_by)
+        try:
+            ended = self._wait(process, log)
+        finally:
+            with self._lock:
+                self._running.remove(process.pid)
+        process.returncode = ended.status  # Popen did not wait itself
+        return ended
+
+    def _wait(self, process: subprocess.Popen, log: Path) -> Ended:
+        """Wait for the end of a child and tell its newest line from time to time."""
         shown = ""
-        while True:
-            try:
-                return self._process.wait(timeout=self.every)
-            except subprocess.TimeoutExpired:
-                before, shown = shown, last_line(log)
-            if shown != before:
-                self.report(f"    {shown}")
+        with ThreadPoolExecutor(max_workers=1) as waiting:
+            # Popen.wait would not say what the child took of the processor.
+            end = waiting.submit(os.wait4, process.pid, 0)
+            while True:
+                try:
+                    _, status, usage = end.result(timeout=self.every)
+                    spent = usage.ru_utime + usage.ru_stime
+                    return Ended(os.waitstatus_to_exitcode(status), spent)
+                except NotYet:
+                    before, shown = shown, last_line(log)
+                if shown != before:
+                    several = f"{log.parent.name}: " if len(self._running) > 1 else ""
+                    self.report(f"    {several}{shown}")
+
+    def stop(self, number: int) -> None:
+        """Send a signal to every child; no further one goes on with its work."""
+        with self._lock:
+            self.stopped_by = number
+            for process in self._running:
+                _send(process, number)
 
     @contextmanager
     def passing_signals(self) -> Iterator[None]:
-        """Hand SIGINT and SIGTERM to the child in hand; the work stops when it has ended."""
+        """Hand SIGINT and SIGTERM to the children; the work stops when they have ended."""
 
         def _pass_on(number: int, _frame: FrameType | None) -> None:
-            self.stopped_by = number
-            if self._process is not None:
-                self._process.send_signal(number)  # does nothing once it has ended
+            self.stop(number)
 
         numbers = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.signal(number, _pass_on) for number in numbers}
@@ -60,6 +97,11 @@ class Children:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _send(process: int, number: int) -> None:
+    with suppress(ProcessLookupError):  # it has just ended
+        os.kill(process, number)
 
 
 def last_line(log: Path, start: int = 0) -> str:

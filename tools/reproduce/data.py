@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from dataset.arrays import SplitArrays, load_split
 from dataset.protocols import DataSet, split_folder
 from options.reproduce import ReproduceOptions, Split
@@ -19,6 +21,7 @@ class SplitData:
     test: int  # clips
     frames: int  # that a clip is stored with
     fingerprint: str  # SHA-256 of names, classes and frame counts of both parts
+    chance: float = 0.0  # percent that are right when all are called the commonest training class
 
 
 def look(options: ReproduceOptions, split: Split) -> SplitData | str:
@@ -29,7 +32,9 @@ def look(options: ReproduceOptions, split: Split) -> SplitData | str:
     except (OSError, ValueError) as error:
         return " ".join(str(error).split())
     fingerprint = hashlib.sha256(_identity(train) + _identity(test)).hexdigest()
-    return SplitData(len(train.names), len(test.names), train.data.shape[2], fingerprint)
+    chance = 100 * float((test.labels == np.bincount(train.labels).argmax()).mean())
+    sizes = len(train.names), len(test.names), train.data.shape[2]
+    return SplitData(*sizes, fingerprint, chance)
 
 
 def _identity(arrays: SplitArrays) -> bytes:

@@ -54,7 +54,7 @@ def seconds(cell: Cell, runner: Runner, speeds: dict[Any, Speed]) -> float:
         runner: the selection.
         speeds: of models; one that is not there is measured and put there.
     """
-    options, trained = runner.asked[cell], runner.asked.get(Cell(cell.run, PRETRAINING))
+    options, trained = runner.asked[cell], runner.asked.get(cell.trained)
     data = runner.found[cell.split]
     passes = cell.kind.passes(options, data.train, data.test)
     if not passes:

@@ -1,4 +1,4 @@
-"""Run what is missing, one cell after the other; it can be stopped anywhere and goes on there.
+"""Run what is missing, each cell after what it needs; it can be stopped anywhere and goes on there.
 
 A record, `{cell}.json`, is written before a cell begins: the settings that decide what comes out,
 the data it reads and what it is made of. It is completed when the cell has ended. A cell is done
@@ -8,9 +8,11 @@ when its record is complete and says what is asked for now, and its results are 
 import json
 import os
 import shlex
+import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 
 from dataset.reading import reading
 from options.evaluations import PRETRAINING, Json, Score
@@ -19,7 +21,17 @@ from options.reproduce import ReproduceOptions
 from tools.checkpoint import file_sha256
 from tools.evaluation.results import write_json
 from tools.reproduce import data
-from tools.reproduce.cells import RESULTS, ROOT, Cell, Settings, command, expand, lasting, read
+from tools.reproduce.cells import (
+    RESULTS,
+    ROOT,
+    Cell,
+    Settings,
+    command,
+    expand,
+    expand_study,
+    lasting,
+    read,
+)
 from tools.reproduce.child import Children, last_line
 
 DONE, TO_DO, SKIPPED, FAILED = "done", "to do", "skipped", "failed"
@@ -36,6 +48,7 @@ class Outcome:
     scores: tuple[Score, ...] = ()  # of a finished evaluation, one for each subset of the labels
     product: str | None = None  # SHA-256 of the file that others are made of, once it is there
     seconds: float = 0.0  # that a finished cell took
+    processor: float | None = None  # seconds of processors that it took in all; None: not known
 
     def __str__(self) -> str:
         if self.state != DONE:
@@ -56,12 +69,12 @@ class Runner:
                 or nothing to run at all.
         """
         self.options, self.out = options, options.out
-        cells, plain = expand(options), replace(options, extras={})
+        cells = expand_study(options.grid) if options.grid else expand(options)
         splits = dict.fromkeys(split for cell in cells for split in (cell.source, cell.split))
         self.found = {split: data.look(options, split) for split in splits}
         self.asked = {cell: read(cell, options) for cell in cells}
         # An option that came after a record was written was left at its default.
-        self._usual = {cell: lasting(read(cell, plain)) for cell in cells}
+        self._usual = {cell: lasting(read(cell, options, plain=True)) for cell in cells}
         self.outcomes: dict[Cell, Outcome] = {}
         for cell in cells:
             self.outcomes[cell] = self.look(cell)
@@ -89,6 +102,13 @@ class Runner:
                 return Outcome(SKIPPED, f"what it needs {one.state}: {one.note}")
         if any(one.state == TO_DO for one in needed):
             return Outcome(TO_DO)
+        if cell.mode == PRETRAINING and cell.run.pace:
+            unknown = [need for need in cell.needs() if not self.outcomes[need].processor]
+            if unknown:
+                folder = unknown[0].folder(self.out)
+                note = f"{folder} does not say its processor time; remove it to run it anew"
+                return Outcome(SKIPPED, note)
+            self.asked[cell] = read(cell, self.options)  # now its epochs are known
         record, product = self._record(cell), cell.product(self.out)
         if product and not product.is_file():
             return Outcome(TO_DO)
@@ -97,14 +117,16 @@ class Runner:
         if record.get("settings") == self.settings(cell) and "seconds" in record:
             try:
                 scores = self._scores(cell)
-                return Outcome(DONE, "", scores, record["product"], record["seconds"])
+                time_spent = record["seconds"], record.get("processor_seconds")
+                return Outcome(DONE, "", scores, record["product"], *time_spent)
             except (ValueError, KeyError):  # its results were removed or damaged: it is run again
                 pass
         return Outcome(TO_DO)
 
     def settings(self, cell: Cell) -> Settings:
         """All that decides what comes out of a cell; what it needs has been run."""
-        needed = [self.outcomes[need].product for need in cell.needs()]
+        made_of = () if cell.mode == PRETRAINING else cell.needs()
+        needed = [self.outcomes[need].product for need in made_of]
         here = {"data": self.found[cell.split].fingerprint, "made_of": needed}
         return lasting(self.asked[cell]) | here
 
@@ -134,7 +156,7 @@ class Runner:
             if old.get(name) != new.get(name):
                 raise ValueError(
                     f"{folder} was pre-trained with {name} {old.get(name)}, not {new.get(name)}; "
-                    "give the same --pretraining or another --out"
+                    "give the same options or choose another --out"
                 )
 
     def _scores(self, cell: Cell) -> tuple[Score, ...]:
@@ -153,29 +175,63 @@ class Runner:
         report: Callable[[str], None],
         after_each: Callable[[], object] = lambda: None,
     ) -> None:
-        """Run every cell that is to do, until the last one or a signal; `report` is told of it."""
-        for number, cell in enumerate(self.outcomes, start=1):
-            if children.stopped_by is not None:
+        """Run every cell that is to do, until the last one or a signal; `report` is told of it.
+
+        Scripts run in threads; signals and whatever changes `outcomes` stay in this one.
+        """
+        waiting, running = list(self.outcomes), dict[Future, Cell]()
+        with ThreadPoolExecutor(self.options.at_once) as threads:
+            try:
+                while True:
+                    self._start(waiting, running, threads, children, report)
+                    if not running:
+                        return
+                    for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                        cell = running.pop(ended)
+                        self.outcomes[cell] = ended.result()
+                        named = f"{cell}: " if self.options.at_once > 1 else ""
+                        report(f"    {named}{self.outcomes[cell]}")
+                        after_each()
+            except BaseException:
+                children.stop(signal.SIGTERM)  # the other scripts would be waited for
+                raise
+
+    def _start(
+        self,
+        waiting: list[Cell],
+        running: dict[Future, Cell],
+        threads: ThreadPoolExecutor,
+        children: Children,
+        report: Callable[[str], None],
+    ) -> None:
+        """Begin the first cells that need nothing unfinished, as many as run at once."""
+        for cell in list(waiting):
+            if children.stopped_by is not None or len(running) == self.options.at_once:
                 return
+            if any(need in waiting or need in running.values() for need in cell.needs()):
+                continue
+            waiting.remove(cell)
             self.outcomes[cell] = self.look(cell)
             if self.outcomes[cell].state == TO_DO:
-                report(f"[{number}/{len(self.outcomes)}] {cell}")
-                self.outcomes[cell] = self._run_cell(cell, children)
-                report(f"    {self.outcomes[cell]}")
-                after_each()
+                place = [*self.outcomes].index(cell) + 1
+                report(f"[{place}/{len(self.outcomes)}] {cell}")
+                running[threads.submit(self._run_cell, cell, children)] = cell
 
     def _run_cell(self, cell: Cell, children: Children) -> Outcome:
         path, state, product = (of(self.out) for of in (cell.record, cell.state, cell.product))
-        settings, began = self.settings(cell), time.monotonic()
-        begun = self._record(cell).get("settings") == settings
+        settings, began, before = self.settings(cell), time.monotonic(), self._record(cell)
+        goes_on = before.get("settings") == settings and state.is_file()
         record = {"version": VERSION, "cell": str(cell), "settings": settings}
         write_json(path, record)
+        there = AUTO if cell.mode == PRETRAINING else str(state) if goes_on else ""
+        fault, spent = self._call(cell, children, there)
+        # A part that was killed together with us left no time: then the sum is not known.
+        earlier = before.get("processor_seconds") if goes_on else 0.0
+        record["processor_seconds"] = None if earlier is None else round(earlier + spent, 3)
+        write_json(path, record)
         try:
-            if cell.mode == PRETRAINING:
-                resume = AUTO
-            else:
-                resume = str(state) if begun and state.is_file() else ""
-            self._call(cell, children, resume)
+            if fault:
+                raise ValueError(fault)
             scores = self._scores(cell)
         except ValueError as error:
             if children.stopped_by is not None:
@@ -184,10 +240,10 @@ class Runner:
         made = file_sha256(product) if product else None
         seconds = round(time.monotonic() - began, 3)
         write_json(path, record | {"product": made, "seconds": seconds})
-        return Outcome(DONE, "", scores, made, seconds)
+        return Outcome(DONE, "", scores, made, seconds, record["processor_seconds"])
 
-    def _call(self, cell: Cell, children: Children, resume: str) -> None:
-        """Run the script of a cell; ValueError where it fails."""
+    def _call(self, cell: Cell, children: Children, resume: str) -> tuple[str, float]:
+        """Run the script of a cell; how it failed or "", and its processor seconds."""
         words, folder = command(cell, self.options, resume), cell.folder(self.out)
         folder.mkdir(parents=True, exist_ok=True)
         # What an earlier run found must not be taken for what this one finds.
@@ -196,16 +252,23 @@ class Runner:
         with log.open("a", encoding="utf-8") as file:
             file.write(f"$ {shlex.join(words)}\n")
         start = log.stat().st_size
-        status = children.run(words, log, environment())
-        if status:
-            said = last_line(log, start).removeprefix("error: ") or "not a word"
-            raise ValueError(f"{said} (exit status {status})")
+        ended = children.run(words, log, environment(self.options.at_once))
+        if not ended.status:
+            return "", ended.processor_seconds
+        said = last_line(log, start).removeprefix("error: ") or "not a word"
+        return f"{said} (exit status {ended.status})", ended.processor_seconds
 
 
-def environment() -> dict[str, str]:
-    """The environment of a child: it finds our packages, and its lines come at once."""
+def environment(at_once: int = 1) -> dict[str, str]:
+    """The environment of a child: it finds our packages, and its lines come at once.
+
+    Of several children at once each takes its share of the processors, unless OMP_NUM_THREADS says
+    how many: threads that wait for a processor spend time of another.
+    """
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    share = str(max(1, (os.cpu_count() or 1) // at_once))
+    threads = {"OMP_NUM_THREADS": share} if at_once > 1 else {}
+    return {**threads, **os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def skipped(outcomes: Mapping[Cell, Outcome]) -> list[str]:

@@ -117,13 +117,19 @@ def markdown(
         if lines:
             rule = "|" + "---|" * (_HEADER.count("|") - 1)
             parts += [f"## {kind.title}", "\n".join([_HEADER, rule, *lines])]
+    return "\n\n".join([*parts, *left_out(outcomes)]) + "\n"
+
+
+def left_out(outcomes: Outcomes) -> Iterator[str]:
+    """What is missing and why, as paragraphs of Markdown."""
     left = {"Skipped": skipped(outcomes)}
     for state, title in ((FAILED, "Failed"), (TO_DO, "Not run yet")):
         notes = _notes(outcomes, state)
         left[title] = [": ".join(filter(None, one.values())) for one in notes]
     for title, lines in left.items():
-        parts += [f"## {title}", "\n".join(f"- {line}" for line in lines)] if lines else []
-    return "\n\n".join(parts) + "\n"
+        if lines:
+            yield f"## {title}"
+            yield "\n".join(f"- {line}" for line in lines)
 
 
 def _line(row: Row) -> str:
@@ -137,8 +143,8 @@ def _line(row: Row) -> str:
         row["method"],
         "–" if top1 is None else f"{top1:.{decimals}f}",
         row["encoder"] or "–",
-        row["state"] if last is None else _figure(last),
-        "–" if best is None else _figure(best),
+        row["state"] if last is None else figure(last),
+        "–" if best is None else figure(best),
         str(last["runs"]) if last else "–",
         "; ".join(filter(None, (row["source"], row["note"]))) or "–",
     )
@@ -150,18 +156,24 @@ def _notes(outcomes: Outcomes, state: str) -> list[dict[str, str]]:
     return [{"cell": str(cell), "note": outcome.note} for cell, outcome in left.items()]
 
 
-def _figure(summary: Row) -> str:
+def figure(summary: Row) -> str:
+    """Mean ± standard deviation, as tables show it."""
     mean = f"{summary['mean']:.2f}"
     return mean if summary["std"] is None else f"{mean} ± {summary['std']:.2f}"
 
 
 def save(runner: Runner, command: str) -> tuple[Path, Path]:
     """Write `table.md` and `table.json`, each whole or not at all, and name them."""
-    outcomes, notes, folder = runner.outcomes, runner.notes(), runner.options.out
+    outcomes, notes = runner.outcomes, runner.notes()
     found = rows(outcomes, runner.options.known)
-    text, table = folder / "table.md", folder / "table.json"
     said = markdown(found, outcomes, command, notes)
-    write_whole(text, lambda file: file.write(said.encode()))
-    left = {state: _notes(outcomes, state) for state in (SKIPPED, FAILED, TO_DO)}
-    write_json(table, {"command": command, "notes": notes, "rows": found, **left})
-    return text, table
+    return write(runner, "table", said, {"command": command, "notes": notes, "rows": found})
+
+
+def write(runner: Runner, name: str, text: str, content: Row) -> tuple[Path, Path]:
+    """Write a table for people and one for programs, which also says what is missing."""
+    markdown, numbers = (runner.out / f"{name}.{kind}" for kind in ("md", "json"))
+    write_whole(markdown, lambda file: file.write(text.encode()))
+    left = {state: _notes(runner.outcomes, state) for state in (SKIPPED, FAILED, TO_DO)}
+    write_json(numbers, content | left)
+    return markdown, numbers
