@@ -183,7 +183,7 @@ class Parser(Generic[Record]):
         description: str,
         program: str = "",
         epilog: str = "",
-        usual: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+        usual: Callable[[Mapping[str, Any]], Sequence[str]] | None = None,
     ) -> None:
         """Build it from the fields of a record.
 
@@ -192,8 +192,8 @@ class Parser(Generic[Record]):
             description: what the command does, one line.
             program: how it is called; "" for the script's own name.
             epilog: what ends --help.
-            usual: told the value of every option by its dotted name, returns those of other
-                defaults, which hold for options that are not given.
+            usual: told the value of every option by its dotted name, returns words that hold as
+                if they were given before all others.
         """
         self._usual = usual
         self._record, self._options = record, dict[str, Option]()
@@ -262,11 +262,10 @@ class Parser(Generic[Record]):
         known, unknown = self._argparse.parse_known_args(list(self._joined(given)))
         if unknown:
             raise ValueError(f"{unknown[0]}: no such option{self._likely(unknown[0])}; see --help")
-        found = vars(known)
-        values = {name: self._value(one, found, name) for name, one in self._options.items()}
+        values = self._values(vars(known))
         if self._usual is not None:
-            usual = self._usual(values).items()
-            values |= {name: value for name, value in usual if name not in found}
+            before, _ = self._argparse.parse_known_args(list(self._usual(values)))
+            values = self._values(vars(before) | vars(known))
         nested: dict[str, Any] = {name: {} for name in self._groups}
         for name, value in values.items():
             place, _, inner = name.rpartition(".")
@@ -274,6 +273,10 @@ class Parser(Generic[Record]):
         for name, one in self._groups.items():
             nested[name] = self._build(one.build, nested[name], f"{name}.")
         return self._build(lambda all_values: self._record(**all_values), nested, "")
+
+    def _values(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """The value of every option, by its dotted name."""
+        return {name: self._value(one, found, name) for name, one in self._options.items()}
 
     def _joined(self, given: Sequence[str]) -> Iterator[str]:
         """Hyphens for underscores in names; a text that may begin with a dash tied to its flag."""

@@ -19,7 +19,7 @@ from options.groups import (
     resume_option,
 )
 from options.parser import Parser, file_path, group, one_of, option, real, whole
-from options.recipes import RECIPES, defaults
+from options.recipes import RECIPES, words
 
 
 @dataclass(frozen=True)
@@ -189,8 +189,8 @@ class PretrainingOptions:
             raise SettingError("contrast.queue_size", keys, fault)
 
 
-def of_recipe(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The defaults of the recipe that was asked for, by dotted name; none without one.
+def of_recipe(values: Mapping[str, Any]) -> list[str]:
+    """The options of the recipe that was asked for; none without one.
 
     Args:
         values: of all options, by dotted name.
@@ -199,12 +199,12 @@ def of_recipe(values: Mapping[str, Any]) -> Mapping[str, Any]:
         OSError, ValueError: when the training clips cannot be counted.
     """
     if values["recipe"] is None:
-        return {}
+        return []
     dataset, protocol, data_path = (
         values[f"data.{name}"] for name in ("dataset", "protocol", "data_path")
     )
     data = DataOptions(dataset, protocol, data_path=data_path)
-    return defaults(values["recipe"], count_clips(data.folder, "train"))
+    return words(values["recipe"], count_clips(data.folder, "train"))
 
 
 def parser() -> Parser[PretrainingOptions]:

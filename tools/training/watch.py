@@ -20,6 +20,7 @@ from dataset.arrays import SplitArrays, load_arrays
 from dataset.packed import PackedSplit
 from moco import Method, Views
 from options.pretraining import PretrainingOptions
+from options.recipes import words
 from tools.evaluation.features import evaluating, extract
 from tools.evaluation.neighbours import rank
 from tools.training.log import RunLog, Silence
@@ -263,13 +264,8 @@ def remarks(trainer: "Trainer") -> list[str]:
 def _recipe_remarks(options: PretrainingOptions, clips: int) -> list[str]:
     if options.recipe is None:
         return []
-    training, contrast = options.training, options.contrast
-    schedule = " ".join(map(str, training.schedule))
-    return [
-        f"recipe {options.recipe}, {clips} clips: --batch-size {training.batch_size} --epochs "
-        f"{training.epochs} --schedule {schedule} --hico-k {contrast.queue_size} --hico-m "
-        f"{contrast.momentum:g}"
-    ]
+    text = " ".join(words(options.recipe, clips))
+    return [f"recipe {options.recipe}, {clips} clips: {text}; what was given overrides it"]
 
 
 def _schedule_remarks(options: PretrainingOptions) -> list[str]:
