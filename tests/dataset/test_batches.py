@@ -24,16 +24,19 @@ from dataset.augment import (
 )
 from dataset.batches import EpochDraws, PretrainingBatches, draw_order
 from dataset.packed import PackedSplit
-from dataset.protocols import AUGMENTATIONS
+from dataset.protocols import AUGMENTATIONS, STREAMS
 from dataset.views import downstream_views
 from tests.oracles.augment import (
     centre_crop,
     crop_resize,
+    mix_joints,
     ramp,
+    shear,
     space_major,
     stream_of,
     time_major,
     window_of,
+    zero_joints,
 )
 
 
@@ -399,6 +402,39 @@ def test_fused_views_of_whole_clips_are_the_plain_ones_side_by_side():
         for mine, plainly in ((got.time, time_major), (got.space, space_major)):
             expected = np.concatenate([plainly(one) for one in streams], axis=1)
             np.testing.assert_allclose(mine[row].numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_hicos_views_are_cropped_sheared_or_corrupted_and_then_made_streams(stream):
+    arrays = dense_split()
+    split = PackedSplit.from_arrays(arrays)
+    loader = PretrainingBatches(split, stream, 4, torch.Generator().manual_seed(1))
+    loader.start_epoch()
+    same = torch.Generator().manual_seed(1)
+    clips = torch.randperm(11, generator=same)[:8].view(2, 4)
+    start, length = draw_crop(split.num_frames[clips][:, None].expand(-1, 2, -1), same)
+    drawn = [part.numpy() for part in draw_spatial(16, same)]
+    kinds = set()
+    for row, at in enumerate(itertools.product(range(2), range(2), range(4))):
+        step, view, place = at
+        number = clips[step, place]
+        recorded = arrays.data[number][:, : arrays.num_frames[number]]
+        clip = crop_resize(recorded, int(start[at]), int(length[at]))
+        sheared, zero, joints, entries = (part[row] for part in drawn)
+        touched = np.flatnonzero(np.argsort(joints, kind="stable") < 15)
+        if sheared < 0.5:
+            clip = shear(clip, entries[:6] * 2 - 1)
+        elif zero < 0.5:
+            clip = zero_joints(clip, touched)
+        else:
+            clip = mix_joints(clip, touched, (entries * 2 - 1).reshape(3, 3))
+        kinds.add((sheared < 0.5, sheared < 0.5 or zero < 0.5))
+        taken = [stream_of(clip, one) for one in stream.split("+")]
+        got = loader.batch(step)[view]
+        for mine, plainly in ((got.time, time_major), (got.space, space_major)):
+            expected = np.concatenate([plainly(one) for one in taken], axis=1)
+            np.testing.assert_allclose(mine[place].numpy(), expected, atol=1e-5)
+    assert len(kinds) == 3
 
 
 def test_hico_augments_once_whatever_the_streams():
