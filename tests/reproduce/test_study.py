@@ -644,6 +644,12 @@ def test_a_study_is_stopped_and_goes_on_from_end_to_end(data, tmp_path):
         "bone",
         "bone-time",
     ]
+    agree_with_results(rows, out)
+    again = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert "[" not in again.stdout
+
+
+def agree_with_results(rows, out):
     for row in rows:
         folder = f"ntu60-cross_subject-GRU-{row['stream']}-{row['setting']}"
         for seed in (0, 1):
@@ -656,5 +662,3 @@ def test_a_study_is_stopped_and_goes_on_from_end_to_end(data, tmp_path):
             assert settings["pretrained"].endswith(
                 ("random", f"{folder}-seed{seed}/checkpoint_last.pth.tar")
             )
-    again = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert "[" not in again.stdout
