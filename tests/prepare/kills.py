@@ -43,7 +43,7 @@ _LAST = 100
 
 
 def write_frame50(raw: Path, seed: int) -> None:
-    raw.mkdir()
+    raw.mkdir(parents=True)
     parsed = draw_recordings(seed)
     for part in PARTS:
         names = [name for name in parsed if split_of(name, "cross_view") == part]
@@ -65,7 +65,7 @@ def write_pku(raw: Path, seed: int) -> None:
 
 
 def write_utd(raw: Path, seed: int) -> None:
-    raw.mkdir()
+    raw.mkdir(parents=True)
     generator = np.random.default_rng(seed)
     for subject in range(1, 9):
         content = {"d_skel": generator.normal((0, 0, 3), 0.4, size=(30, 20, 3)).transpose(1, 2, 0)}
@@ -73,7 +73,7 @@ def write_utd(raw: Path, seed: int) -> None:
 
 
 def write_custom(raw: Path, seed: int) -> None:
-    raw.mkdir()
+    raw.mkdir(parents=True)
     for name, clip in draw_recordings(seed).items():
         np.save(raw / f"{name[5:8]}-{name[8:12]}-{name[16:]}.npy", clip.transpose(3, 1, 2, 0))
     described = {

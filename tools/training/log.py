@@ -16,7 +16,7 @@ from options.parser import flat
 from tools.files import no_room, write_whole
 
 Row = dict[str, Any]
-METRICS = "metrics.jsonl"
+METRICS, EVENTS = "metrics.jsonl", "events.out.tfevents.*"
 PLACE = ("epoch", "batch", "step")
 """Where in the run a row stands: epoch and batch within it, and steps done."""
 TAGS = {
@@ -60,8 +60,10 @@ class RunLog:
         self.path = folder / METRICS
         self._earlier = _keep_rows_before(self.path, first_step)
         self._file = self.path.open("a", encoding="utf-8")
+        self._events = folder / EVENTS
         # TensorBoard drops the points from this step on, the step itself too.
-        self._board = SummaryWriter(str(folder), purge_step=first_step + 1)
+        with _room(self._events):
+            self._board = SummaryWriter(str(folder), purge_step=first_step + 1)
         # TensorBoard's thread raises its errors here too, where they are reported in one line.
         self._hook, threading.excepthook = threading.excepthook, lambda given: None
         self._began, self._first, self._done = clock(), first_step, first_step
@@ -83,8 +85,9 @@ class RunLog:
             for name, value in flat(settings).items()
         }
         # As add_hparams, which would put them in a folder, and so a run, of their own.
-        for summary in hparams(plain, {"loss/total": 0.0, "eval/knn1": 0.0}):
-            self._board.file_writer.add_summary(summary)
+        with _room(self._events):
+            for summary in hparams(plain, {"loss/total": 0.0, "eval/knn1": 0.0}):
+                self._board.file_writer.add_summary(summary)
 
     def start_epoch(self, epoch: int, batch: int = 0) -> None:
         """Begin to show an epoch, counted from 0, at one of its batches."""
@@ -99,8 +102,9 @@ class RunLog:
 
     def end_epoch(self) -> None:
         """Put the epoch's rows on disk, in both files."""
-        with self._room():
+        with _room(self.path):
             self._file.flush()
+        with _room(self._events):
             self._board.flush()
 
     def write(self, row: Row) -> None:
@@ -128,9 +132,10 @@ class RunLog:
             row: PLACE beside plain numbers; a name without a group is of a loss.
             on_disk: whether metrics.jsonl has them too.
         """
-        with self._room():
-            if on_disk:
+        if on_disk:
+            with _room(self.path):
                 self._file.write(json.dumps(row) + "\n")
+        with _room(self._events):
             for name, value in row.items():
                 if name not in PLACE:
                     self._board.add_scalar(self._tag(name), value, row["step"])
@@ -148,8 +153,9 @@ class RunLog:
 
     def say(self, text: str) -> None:
         """Print a line, above the bar where there is one."""
-        tqdm.write(text, file=sys.stdout)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it may be closed
+            tqdm.write(text, file=sys.stdout)
+            sys.stdout.flush()
 
     def close(self) -> None:
         """Finish both files, and leave the last row behind."""
@@ -157,18 +163,11 @@ class RunLog:
             self._say_line()
         if self._bar is not None:
             self._bar.close()
-        with self._room():
+        with _room(self.path):
             self._file.close()
+        with _room(self._events):
             self._board.close()
         threading.excepthook = self._hook
-
-    @contextmanager
-    def _room(self) -> Iterator[None]:
-        """Name the file in what a full disk says."""
-        try:
-            yield
-        except OSError as error:
-            raise no_room(self.path, error) from None
 
     def _say_line(self) -> None:
         """Print the last row, the time of day and how long it will go on."""
@@ -177,6 +176,15 @@ class RunLog:
         times = f"{strftime('%H:%M:%S')}, {tqdm.format_interval(left)} left"
         self.say("  ".join(part for part in (self._line, self._score, times) if part))
         self._said, self._line = clock(), ""
+
+
+@contextmanager
+def _room(path: Path) -> Iterator[None]:
+    """Name the file in what a full disk says."""
+    try:
+        yield
+    except OSError as error:
+        raise no_room(path, error) from None
 
 
 class Silence:

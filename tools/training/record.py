@@ -23,7 +23,7 @@ from tools.checkpoint import Payload
 from tools.errors import ROOT
 from tools.files import write_whole
 from tools.runtime import machine
-from tools.training.log import METRICS
+from tools.training.log import EVENTS, METRICS
 
 Json = dict[str, Any]
 CONFIG, LAST = "config.json", "checkpoint_last.pth.tar"
@@ -160,7 +160,7 @@ def _refuse(changes: Json, path: Path, options: PretrainingOptions) -> None:
 
 def own_files(folder: Path) -> list[Path]:
     """What pre-training writes into its folder, checkpoints first; nothing of others."""
-    events = sorted(folder.glob("events.out.tfevents.*"))
+    events = sorted(folder.glob(EVENTS))
     others = [folder / METRICS, folder / CONFIG, *events]
     last = [folder / LAST, *_numbered(folder)]
     return [path for path in last + others if path.is_file()]
