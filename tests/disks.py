@@ -12,6 +12,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -189,6 +190,7 @@ def main() -> None:
     parser.add_argument("works", nargs="*", help=f"any of {', '.join(names)} (default: all)")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and unmount
     given = dict(zip(kills.PRETRAINING[::2], kills.PRETRAINING[1::2], strict=True)) | LARGER
     kills.PRETRAINING = tuple(word for pair in given.items() for word in pair)
     with tempfile.TemporaryDirectory(prefix="hico-disks-") as place, disk() as small:

@@ -38,6 +38,9 @@ from tools import features
 from tools.evaluation import classification, recording, retrieval  # noqa: F401
 from tools.files import TEMPORARY
 from tools.prepare import __main__ as prepare
+from tools.prepare.formats.synthetic import plan, simulate
+from tools.prepare.synthetic.actions import ACTIONS
+from tools.prepare.synthetic.skeleton_file import text
 from tools.report import __main__ as report
 from tools.reproduce import __main__ as reproduce
 from tools.reproduce import child
@@ -255,11 +258,18 @@ def write_inputs(folder: Path, actions: int = 4) -> None:
     """Write what the commands read; invented recordings of so many actions of the sixteen."""
     write_dataset(folder, train=14, val=6)
     write_checkpoint(folder / "checkpoint_0450.pth.tar")
-    prepare.main(
-        ["synthetic", "--out", str(folder / "raw"), "--performers", "4", "--clips", "3", "-j", "1"]
-    )
+    write_raw(folder / "raw", actions)
     write_frame50(folder / "frame50", seed=0)
     write_custom(folder / "own", seed=0)
+
+
+def write_raw(folder: Path, actions: int, seed: int = 0) -> None:
+    """Write invented recordings, of all parts of both protocols."""
+    folder.mkdir(parents=True)
+    for clip in plan(performers=4, clips=3):
+        if clip.action in list(ACTIONS)[:actions]:
+            content = text(simulate(clip, seed))
+            (folder / f"{clip.name}.skeleton").write_text(content)
 
 
 def run(work: Callable, inputs: Path, folder: Path, log: Path | None = None, **kill: float) -> int:
@@ -297,6 +307,7 @@ def _be_child(work: Callable[[], None], log: Path, folder: Path, event: int | No
         lines = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(lines, 1)
         os.dup2(lines, 2)
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
         # Spawned workers import the main module, which here is heavy and none of theirs.
         sys.modules["__main__"] = ModuleType("__main__")
         if event is not None:
