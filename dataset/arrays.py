@@ -268,7 +268,7 @@ def map_array(path: Path, called: str = "", next_step: str = AGAIN) -> np.ndarra
     with reading(called or path, "a whole .npy file", next_step):
         array = np.lib.format.open_memmap(path, mode="r")
         size = path.stat().st_size - array.offset
-        if array.dtype.kind not in _PLAIN or size != array.nbytes:
+        if not array.size or array.dtype.kind not in _PLAIN or size != array.nbytes:
             raise ValueError(f"{size} bytes follow a header of {array.dtype} {array.shape}")
     return array
 

@@ -307,7 +307,7 @@ def _be_child(work: Callable[[], None], log: Path, folder: Path, event: int | No
         lines = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(lines, 1)
         os.dup2(lines, 2)
-        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+        sys.stdout, sys.stderr = (os.fdopen(number, "w") for number in (1, 2))
         # Spawned workers import the main module, which here is heavy and none of theirs.
         sys.modules["__main__"] = ModuleType("__main__")
         if event is not None:

@@ -39,9 +39,13 @@ _WORDS = {name: word for word, name in CHANGES.items()}
 
 
 def describe(
-    options: PretrainingOptions, arrays: SplitArrays, seed: int, device: torch.device
+    options: PretrainingOptions,
+    arrays: SplitArrays,
+    seed: int,
+    device: torch.device,
+    world_size: int = 1,
 ) -> Json:
-    """The record of a run that begins now, as plain values."""
+    """The record of a run that begins now in so many processes, as plain values."""
     return {
         "version": VERSION,
         "script": "pretraining.py",
@@ -54,6 +58,7 @@ def describe(
             "prepared": arrays.prepared,
         },
         **_here(device),
+        "world_size": world_size,
         "resumed": [],
     }
 
@@ -124,7 +129,7 @@ def go_on(record: Json, payload: Payload, path: Path, options: PretrainingOption
         except (KeyError, TypeError, AttributeError):
             raise ValueError(f"{path} has a damaged record; choose an earlier checkpoint") from None
         _refuse(changes, path, options)
-    names = ("started", "versions", "git", "device", "device_name")
+    names = ("started", "versions", "git", "device", "device_name", "world_size")
     entry = {"checkpoint": str(path), "changes": changes, **{name: record[name] for name in names}}
     return base | {"resumed": [*base["resumed"], entry]}
 
