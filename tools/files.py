@@ -76,6 +76,15 @@ def no_room(path: Path, fault: OSError, size: Callable[[], int] = lambda: 0) -> 
     )
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name a file in what the system says when it cannot be written, or its disk is full."""
+    try:
+        yield
+    except OSError as error:
+        raise no_room(path, error) from None
+
+
 def free_space(path: Path) -> int:
     """Bytes that are free where a file or folder is, or is going to be."""
     there = next(each for each in (path, *path.absolute().parents) if each.exists())

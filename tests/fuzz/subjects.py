@@ -372,9 +372,10 @@ def plain_period(clip: np.ndarray) -> int:
 
 def _plain_period(values: np.ndarray, tolerance: float) -> int:
     for period in range(1, 300):
-        if abs(values[:, period] - values[:, 0]).max() <= tolerance:
-            if (abs(values[:, period:] - values[:, : 300 - period]) <= tolerance).all():
-                return period
+        first, rest = values[:, : 300 - period], values[:, period:]
+        alike = abs(rest[:, 0] - first[:, 0]).max() <= tolerance  # soon said where it is not
+        if alike and (abs(rest - first) <= tolerance).all():
+            return period
     return 300
 
 

@@ -18,7 +18,8 @@ def inputs(tmp_path_factory):
     ("name", "rooms"),
     [
         ("pretraining", (40_000,)),
-        ("retrieval", (0, 4_000)),
+        ("classification", (0,)),
+        ("retrieval", (0,)),
         ("frame50", (0, 300_000)),
         ("custom", (0, 2_400_000)),
     ],

@@ -19,11 +19,12 @@ from dataset.arrays import SplitArrays
 from options.parser import as_plain, flat
 from options.pretraining import AUTO, CHANGES, CheckpointOptions, PretrainingOptions
 from tools import checkpoint
+from tools.board import EVENTS
 from tools.checkpoint import Payload
 from tools.errors import ROOT
 from tools.files import write_whole
 from tools.runtime import machine
-from tools.training.log import EVENTS, METRICS
+from tools.training.log import METRICS
 
 Json = dict[str, Any]
 CONFIG, LAST = "config.json", "checkpoint_last.pth.tar"
