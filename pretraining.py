@@ -55,7 +55,7 @@ def build(options: PretrainingOptions, ranks: Ranks) -> Trainer:
     batches = PretrainingBatches(split, data.stream, size, draws, data.augmentation, rows=rows)
     model = HiCo(options.encoder, options.contrast).to(device)
     trainer = Trainer(model, batches, options, ranks)
-    trainer.record = ranks.first(lambda: record.describe(options, arrays, seed, device))
+    trainer.record = ranks.first(lambda: record.describe(options, arrays, seed, device, ranks.size))
     more = [trainer.resume(path)] if path else []
     if options.run.workers is not None:
         more.append("--workers is not needed: batches are made on the device")

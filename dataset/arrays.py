@@ -17,8 +17,8 @@ import math
 import os
 import pickle
 import re
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -268,7 +268,7 @@ def map_array(path: Path, called: str = "", next_step: str = AGAIN) -> np.ndarra
     with reading(called or path, "a whole .npy file", next_step):
         array = np.lib.format.open_memmap(path, mode="r")
         size = path.stat().st_size - array.offset
-        if array.dtype.kind not in _PLAIN or size != array.nbytes:
+        if not array.size or array.dtype.kind not in _PLAIN or size != array.nbytes:
             raise ValueError(f"{size} bytes follow a header of {array.dtype} {array.shape}")
     return array
 
@@ -358,7 +358,7 @@ class SplitWriter:
         """Start the file of coordinates anew, with all clips zero."""
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         self.unfinished.mkdir(exist_ok=True)
-        with _anew(self.files.data) as file:
+        with unfinished_file(self.files.data) as file:
             file.write(self._header())
             file.truncate(self.size)
 
@@ -382,17 +382,13 @@ class SplitWriter:
         """
         if clip.shape != self.shape[1:] or not 0 <= row < self.clips:
             raise ValueError(f"clip {clip.shape} does not fit row {row} of {self.shape}")
-        path = _partial(self.files.data)
-        try:
-            with path.open("r+b") as file:
-                file.seek(len(self._header()) + row * self._row_size)
-                file.write(np.ascontiguousarray(clip, dtype=np.float32).data)
-        except OSError as error:  # of a full disk the system does not name the file
-            raise OSError(error.errno, error.strerror, str(path)) from None
+        with unfinished_file(self.files.data, "r+b") as file:
+            file.seek(len(self._header()) + row * self._row_size)
+            file.write(np.ascontiguousarray(clip, dtype=np.float32).data)
 
     def sync(self) -> None:
         """Return when everything written so far, by any process, is on the disk itself."""
-        with _partial(self.files.data).open("r+b") as file:
+        with unfinished_file(self.files.data, "r+b") as file:
             os.fsync(file.fileno())
 
     def drop(self, rows: Iterable[int]) -> None:
@@ -406,7 +402,7 @@ class SplitWriter:
         if not kept:
             raise ValueError(f"no clip would be left in {self.files.data}")
         start = len(self._header())
-        with _partial(self.files.data).open("r+b") as file:
+        with unfinished_file(self.files.data, "r+b") as file:
             for new, old in enumerate(kept):
                 if new != old:
                     file.seek(start + old * self._row_size)
@@ -442,13 +438,15 @@ class SplitWriter:
         counts = [len(names), len(labels), len(num_frames)]
         if counts != [self.clips] * 3:
             raise ValueError(f"{counts} names, labels, frame counts for {self.clips} clips")
-        with _anew(self.files.labels) as file:
+        with unfinished_file(self.files.labels) as file:
             pickle.dump((list(names), [int(label) for label in labels]), file, protocol=4)
             _flush(file)
         if self.resized:
             return
-        with _anew(self.files.num_frames) as file:
-            np.save(file, np.asarray(num_frames, dtype=np.int64))
+        counts = io.BytesIO()  # np.save into a file itself does not say why the disk took no more
+        np.save(counts, np.asarray(num_frames, dtype=np.int64))
+        with unfinished_file(self.files.num_frames) as file:
+            file.write(counts.getbuffer())
             _flush(file)
 
     def _header(self) -> bytes:
@@ -471,10 +469,25 @@ def publish(writers: Sequence[SplitWriter]) -> None:
         put_in_place(_partial(place / PREPARED).parent, place, dropped=(PREPARED,))
 
 
-def _anew(path: Path) -> io.BufferedWriter:
-    """Open an unfinished file; one that is there may be a reader's and is not written into."""
-    _partial(path).unlink(missing_ok=True)
-    return _partial(path).open("wb")
+@contextmanager
+def unfinished_file(path: Path, mode: str = "wb") -> Iterator[io.BufferedWriter]:
+    """Open a file in the folder that is not published yet, anew or as it is there.
+
+    Args:
+        path: where the file is going to lie.
+        mode: "wb" for a new file; one that is there may be a reader's and is not written into.
+
+    Raises:
+        OSError: names the file; of a full disk the system does not.
+    """
+    partial = _partial(path)
+    try:
+        if mode == "wb":
+            partial.unlink(missing_ok=True)
+        with partial.open(mode) as file:
+            yield file
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(partial)) from None
 
 
 def _flush(file: io.BufferedWriter) -> None:

@@ -1,8 +1,9 @@
 """What is printed reaches the terminal as text: names in files of others cannot steer it."""
 
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TextIO
 
 
@@ -39,14 +40,41 @@ class _Escaped:
 
 @contextmanager
 def escaped_output() -> Iterator[None]:
-    """Escape what is printed meanwhile; on stderr a bar may still return to its line's start."""
+    """Escape what is printed meanwhile; on stderr a bar may still return to its line's start.
+
+    What is printed to a stream that was closed goes nowhere.
+    """
     before = sys.stdout, sys.stderr
-    # None is a stream that was closed, or of a process that is to print nothing: it stays so.
-    sys.stdout, sys.stderr = (
-        stream and _Escaped(stream, kept)
-        for stream, kept in zip(before, ("\n\t", "\n\t\r"), strict=True)
-    )
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = before
+    _occupy_closed()
+    with ExitStack() as stack:
+        sys.stdout, sys.stderr = (
+            _Escaped(stream or stack.enter_context(open(os.devnull, "w")), kept)
+            for stream, kept in zip(before, ("\n\t", "\n\t\r"), strict=True)
+        )
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
+
+
+def _occupy_closed() -> None:
+    """Open closed standard streams: the next file would take their place and get what is printed.
+
+    By libraries, that is, and by child processes.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest that is free
+
+
+def drop_unwritable() -> None:
+    """Forget what a full disk or a closed pipe did not take; the interpreter would complain."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)

@@ -21,16 +21,30 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
+import torch._dynamo  # and other modules that commands import late: a fork has them already
+import torch.utils.tensorboard
 
 import action_classification
+import action_retrieval
 import pretraining
 from dataset.arrays import load_arrays
+from tests.prepare.kills import write_custom, write_frame50
 from tests.support.tiny import write_checkpoint, write_dataset
+from tools import features
+from tools.evaluation import classification, recording, retrieval  # noqa: F401
 from tools.files import TEMPORARY
 from tools.prepare import __main__ as prepare
+from tools.prepare.formats.synthetic import plan, simulate
+from tools.prepare.synthetic.actions import ACTIONS
+from tools.prepare.synthetic.skeleton_file import text
+from tools.report import __main__ as report
+from tools.reproduce import __main__ as reproduce
+from tools.reproduce import child
+from tools.training import trainer  # noqa: F401
 from tools.training.record import CONFIG
 
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate"}
@@ -39,6 +53,10 @@ PRETRAINING = (
     *("--hidden-size", "8", "--hico-dim", "4", "--hico-k", "16", "--batch-size", "4"),
     *("--print-freq", "1", "--device", "cpu", "--lr", "0.05", "--epochs", "5", "--seed", "3"),
     *("--save-freq", "2", "--encoder", "GRU", "--resume", "auto"),
+)
+REPRODUCTION = (
+    *("--pretraining", "--hidden-size 8 --hico-dim 4 --hico-k 16 --batch-size 4 --epochs 2"),
+    *("--linear", "--epochs 2 --batch-size 8 --lr 0.5"),
 )
 CLASSIFICATION = (
     *("--epochs", "6", "--batch-size", "10", "--schedule", "4", "--lr", "0.5", "--seed", "3"),
@@ -69,10 +87,68 @@ def make_arrays(inputs: Path, folder: Path) -> None:
     prepare.main(["ntu", "--dataset", "ntu60", *where])
 
 
+def make_arrays_together(inputs: Path, folder: Path) -> None:
+    """Prepare raw recordings in two processes."""
+    where = ["--raw", str(inputs / "raw"), "--out", str(folder), "-j", "2"]
+    prepare.main(["ntu", "--dataset", "ntu60", *where])
+
+
+def make_frame50(inputs: Path, folder: Path) -> None:
+    """Take over clips of 50 frames."""
+    where = ["--raw", str(inputs / "frame50"), "--out", str(folder), "--overwrite"]
+    prepare.main(["frame50", "--dataset", "ntu60_frame50", "--protocol", "cross_view", *where])
+
+
+def make_own(inputs: Path, folder: Path) -> None:
+    """Prepare one's own recordings."""
+    where = ["--raw", str(inputs / "own"), "--out", str(folder), "-j", "1", "--overwrite"]
+    prepare.main(["custom", *where])
+
+
 def invent(inputs: Path, folder: Path) -> None:
     """Write invented recordings."""
     few = ("--performers", "2", "--clips", "1", "-j", "1")
     prepare.main(["synthetic", "--out", str(folder), "--seed", "3", *few])
+
+
+def retrieve(inputs: Path, folder: Path) -> None:
+    """Score an encoder by its neighbours."""
+    where = ["--data-path", str(inputs), "--output-path", str(folder), "--device", "cpu"]
+    checkpoint = str(inputs / "checkpoint_0450.pth.tar")
+    action_retrieval.main([*where, "--pretrained", checkpoint, "--seed", "3"])
+
+
+def compute_features(inputs: Path, folder: Path) -> None:
+    """Write the features of all clips."""
+    where = ["--data-path", str(inputs), "--output", str(folder / "features.npz")]
+    checkpoint = str(inputs / "checkpoint_0450.pth.tar")
+    features.main([*where, "--pretrained", checkpoint, "--device", "cpu"])
+
+
+def report_on(inputs: Path, folder: Path) -> None:
+    """Show a checkpoint as a page."""
+    where = ["--data-path", str(inputs), "--output", str(folder / "report.html")]
+    where += ["--dataset", "ntu60", "--protocol", "cross_view", "--stream", "joint"]
+    report.main([str(inputs / "checkpoint_0450.pth.tar"), *where, "--device", "cpu"])
+
+
+def reproduce_some(inputs: Path, folder: Path) -> None:
+    """Pre-train, probe and look up by one command, which begins scripts as this begins it."""
+    where = ["--data-path", str(inputs), "--out", str(folder), "--device", "cpu"]
+    chosen = ["--datasets", "ntu60", "--protocols", "cross_view", "--encoders", "GRU"]
+    chosen += ["--streams", "joint", "--modes", "linear", "knn"]
+    child.Children.run = _run_script
+    reproduce.main([*where, *chosen, *REPRODUCTION])
+
+
+def _run_script(children: child.Children, words: list[str], log: Path, environment: dict) -> int:
+    """Run a script as tools.reproduce does, without importing everything again."""
+    script = {"pretraining.py": pretraining, "action_classification.py": action_classification}
+    main = script.get(Path(words[1]).name, action_retrieval).main
+    forked = os.fork()
+    if not forked:
+        _be_child(lambda: main(words[2:]), log, log.parent, event=None)
+    return os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1])
 
 
 def trained(folder: Path) -> dict:
@@ -134,56 +210,109 @@ def prepared(folder: Path) -> dict:
 
 
 def written(folder: Path) -> dict:
-    """The bytes of all files."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """The bytes of all files; of an .npz file those of its arrays, without its own path."""
+    found = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if path.suffix == ".npz":
+            with np.load(path) as arrays:
+                found[name] = {n: arrays[n].tobytes() for n in arrays.files if n != "about"}
+        elif path.name != ".lock":
+            found[name] = path.read_bytes()
+    return found
+
+
+def retrieved(folder: Path) -> dict:
+    """What a retrieval found."""
+    found = json.loads((folder / "results.json").read_text())
+    del found["settings"]["output_path"]
+    return found
+
+
+def reproduced(folder: Path) -> dict:
+    """The rows of the table, and that every cell has its record."""
+    table = json.loads((folder / "table.json").read_text())
+    records = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.json"))
+    whole = [json.loads((folder / name).read_text()) for name in records]
+    cells = [record["cell"] for record in whole if "seconds" in record and "cell" in record]
+    return {"rows": table["rows"], "failed": table["failed"], "records": records, "cells": cells}
 
 
 WORKS: dict[str, tuple[Callable, Callable]] = {
     "pretraining": (pretrain, trained),
     "classification": (classify, classified),
+    "retrieval": (retrieve, retrieved),
+    "features": (compute_features, written),
+    "report": (report_on, written),
+    "reproduce": (reproduce_some, reproduced),
     "prepare": (make_arrays, prepared),
+    "prepare-2": (make_arrays_together, prepared),
+    "frame50": (make_frame50, written),
+    "custom": (make_own, written),
     "synthetic": (invent, written),
 }
 """What is killed: the command, and what it leaves."""
 
 
-def write_inputs(folder: Path) -> None:
-    """Write what the commands read."""
+def write_inputs(folder: Path, actions: int = 4) -> None:
+    """Write what the commands read; invented recordings of so many actions of the sixteen."""
     write_dataset(folder, train=14, val=6)
     write_checkpoint(folder / "checkpoint_0450.pth.tar")
-    prepare.main(["synthetic", "--out", str(folder / "raw"), "--performers", "4", "--clips", "3"])
+    write_raw(folder / "raw", actions)
+    write_frame50(folder / "frame50", seed=0)
+    write_custom(folder / "own", seed=0)
 
 
-def run(work: Callable, inputs: Path, folder: Path, **kill: float) -> int:
+def write_raw(folder: Path, actions: int, seed: int = 0) -> None:
+    """Write invented recordings, of all parts of both protocols."""
+    folder.mkdir(parents=True)
+    for clip in plan(performers=4, clips=3):
+        if clip.action in list(ACTIONS)[:actions]:
+            content = text(simulate(clip, seed))
+            (folder / f"{clip.name}.skeleton").write_text(content)
+
+
+def run(work: Callable, inputs: Path, folder: Path, log: Path | None = None, **kill: float) -> int:
     """Run a command in a child process that is killed at a moment; its exit status.
+
+    Returns when the scripts that it began have ended, too.
 
     Args:
         work: the command.
         inputs: from `write_inputs`.
         folder: where it writes.
+        log: where its lines go; beside the folder where nothing is said.
         kill: `event`, the number of the look at a file before which it kills itself, or `after`,
             the seconds that it has; nothing lets it end.
     """
+    ended, alive = os.pipe()
     child = os.fork()
     if not child:
-        _be_child(work, inputs, folder, int(kill.get("event", -1)))
+        event = int(kill["event"]) if "event" in kill else None
+        _be_child(lambda: work(inputs, folder), log or Path(f"{folder}.log"), folder, event)
+    os.close(alive)
     timer = threading.Timer(kill.get("after", 600), os.kill, (child, signal.SIGKILL))
     timer.start()
     _, status = os.waitpid(child, 0)
     timer.cancel()
     timer.join()
+    os.read(ended, 1)  # nothing, once the last process that holds the other end is gone
+    os.close(ended)
     return os.waitstatus_to_exitcode(status)
 
 
-def _be_child(work: Callable, inputs: Path, folder: Path, event: int) -> None:
+def _be_child(work: Callable[[], None], log: Path, folder: Path, event: int | None) -> None:
     status = 1
     try:
-        log = os.open(f"{folder}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        if event >= 0:
+        lines = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(lines, 1)
+        os.dup2(lines, 2)
+        sys.stdout, sys.stderr = (os.fdopen(number, "w") for number in (1, 2))
+        # Spawned workers import the main module, which here is heavy and none of theirs.
+        sys.modules["__main__"] = ModuleType("__main__")
+        if event is not None:
             _kill_before(event, str(folder))
-        work(inputs, folder)
+        work()
         status = 0
     except SystemExit as stopped:
         status = int(stopped.code or 0)
@@ -229,7 +358,7 @@ def trial(name: str, inputs: Path, folder: Path, draw: random.Random, whole: dic
     for attempt in range(MOST_TRIES):
         moment = {} if attempt >= 3 else _moment(draw)
         status = run(work, inputs, folder, **moment)
-        if status != -signal.SIGKILL:
+        if not (status == -signal.SIGKILL or (name == "reproduce" and status == 1)):
             break
         kills += 1
     said = log.read_text() if log.is_file() else ""

@@ -1,12 +1,14 @@
 """Errors a reader can act on: one line, no traceback. Imports nothing heavy."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from options.terminal import escaped_output
+from options.terminal import drop_unwritable, escaped_output
+from tools.files import FULL, no_room
 
 EXPECTED = (OSError, ValueError, FloatingPointError)
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,16 +28,23 @@ def one_line_errors() -> Iterator[None]:
     with escaped_output():
         try:
             yield
+            sys.stdout.flush()  # when the interpreter ends it is too late for a line of ours
         except Exception as error:
             text = _one_line(error)
             if os.environ.get("HICO_TRACEBACK") or text is None:
                 raise
-            print(f"error: {text}", file=sys.stderr)
+            with suppress(OSError):  # where stderr itself takes no more
+                print(f"error: {text}", file=sys.stderr)
+            drop_unwritable()
             raise SystemExit(2) from None
 
 
 def _one_line(error: Exception) -> str | None:
     """Say what is wrong and what to do, or return None for what nobody expects."""
+    if isinstance(error, OSError) and error.errno in (errno.EPIPE, *FULL):
+        if error.filename is None:  # files have a name; the standard streams have none
+            return f"what is printed finds no place: {error.strerror}; send it elsewhere"
+        error = no_room(Path(os.fsdecode(error.filename)), error)
     text = " ".join(str(error).split())
     # By name: whoever raises it has loaded torch, who only prepares data has no need of it.
     if type(error).__name__ == "OutOfMemoryError":

@@ -68,15 +68,31 @@ def no_room(path: Path, fault: OSError, size: Callable[[], int] = lambda: 0) -> 
     """
     if fault.errno not in FULL:
         return OSError(fault.errno, fault.strerror or str(fault), str(path))
-    needed, free = size(), shutil.disk_usage(path.parent).free
-    needs = f"it needs {_bytes(needed)}, " if needed else ""
+    needed = size()
+    needs = f"it needs {in_bytes(needed)}, " if needed else ""
     return OSError(
-        f"{path}: the disk is full; {needs}{_bytes(free)} are free: free some or choose another "
-        "folder; what was saved before is intact"
+        f"{path}: the disk is full; {needs}{in_bytes(free_space(path))} are free: free some or "
+        "choose another folder; what was saved before is intact"
     )
 
 
-def _bytes(count: int) -> str:
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name a file in what the system says when it cannot be written, or its disk is full."""
+    try:
+        yield
+    except OSError as error:
+        raise no_room(path, error) from None
+
+
+def free_space(path: Path) -> int:
+    """Bytes that are free where a file or folder is, or is going to be."""
+    there = next(each for each in (path, *path.absolute().parents) if each.exists())
+    return shutil.disk_usage(there).free
+
+
+def in_bytes(count: int) -> str:
+    """Write a number of bytes: 1.5 kB, 2.0 MB."""
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 

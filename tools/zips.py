@@ -4,9 +4,11 @@ Neither torch nor a reader that skips over a member looks at checksums; `check` 
 """
 
 import io
+import math
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -87,8 +89,18 @@ def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
             raise zipfile.BadZipFile("its arrays are larger than any results")
         for name in archive.namelist():
             content = io.BytesIO(archive.read(name))
-            array = np.lib.format.read_array(content, allow_pickle=False)
-            if content.read(1) or array.dtype.kind not in "fiubSU":
-                raise ValueError(f"{name} is longer than it says, or holds {array.dtype}")
-            arrays[name.removesuffix(".npy")] = array
+            shape, by_column, dtype = read_header(content)
+            rest = content.getbuffer()[content.tell() :]
+            # Before memory is taken for what the header claims.
+            if dtype.kind not in "fiubSU" or math.prod(shape) * dtype.itemsize != len(rest):
+                raise ValueError(f"{len(rest)} bytes of {name} follow a header of {dtype} {shape}")
+            array = np.frombuffer(rest, dtype).reshape(shape, order="F" if by_column else "C")
+            arrays[name.removesuffix(".npy")] = array.copy()
     return arrays
+
+
+def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Read a .npy header: the shape, whether the array lies column by column, and its type."""
+    npy = np.lib.format
+    first = npy.read_magic(stream) == (1, 0)
+    return (npy.read_array_header_1_0 if first else npy.read_array_header_2_0)(stream)

@@ -315,6 +315,7 @@ def test_missing_files_are_named_with_the_next_step(folder):
     [
         ("data_joint", np.zeros((5, 3, 300, 25), np.float32), "data_joint", "has shape (5, 3, 3"),
         ("data_joint", np.zeros((5, 3, 9, 17, 2), np.float32), "data_joint", "not (N, 3, T, 25"),
+        ("data_joint", np.zeros((0, 3, 9, 25, 2), np.float32), "data_joint", "0 bytes follow a he"),
         ("data_joint", np.float32(1), "data_joint", "has shape (), not"),
         ("data_joint", np.zeros((5, 3, 9, 25, 2)), "data_joint", "holds float64, not float32"),
         ("data_joint", np.zeros((4, 3, 300, 25, 2), np.float32), "num_frame", "each of 4 clips"),

@@ -11,7 +11,7 @@ import random
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,29 @@ from scipy.io import loadmat, savemat
 
 from dataset.arrays import load_arrays, load_labels
 from dataset.custom import read_description
-from dataset.protocols import NTU60
+from dataset.protocols import NTU60, PARTS
 from moco import ContrastConfig, HiCo, encoder_config
 from moco.published import to_published
 from tests.fuzz.mutations import PLAIN, ZIPPED, Mutation
-from tests.oracles.prepare import spread_plain
+from tests.oracles.prepare import normalise_plain, spread_plain
+from tests.prepare import test_bvh as bvh
 from tests.support import other_formats as others
 from tests.support.raw_ntu import skeleton_text
 from tests.support.tiny import save_arrays, write_checkpoint
 from tools import checkpoint, compare
 from tools.evaluation.results import Scores, load_scores, save_scores
-from tools.prepare.formats import custom, frame50, npz, ntu, pku_mmd, pyskl, utd_mhad
+from tools.prepare.formats import (
+    agcn,
+    custom,
+    frame50,
+    npz,
+    ntu,
+    pku_mmd,
+    pyskl,
+    stgcn,
+    ucla,
+    utd_mhad,
+)
 from tools.prepare.pipeline.recordings import EmptyClipError, Noted, Recording
 from tools.prepare.pipeline.work import check
 from tools.training.log import read_rows
@@ -47,12 +59,14 @@ class Subject:
         read: our reader of such a folder.
         plain: the plain reader of it, which may raise anything.
         mutations: the ways to damage a file.
+        tolerance: how far numbers may differ where both compute them, as a share of the largest.
     """
 
     write: Callable[[Path], list[Path]]
     read: Callable[[Path], Any]
     plain: Callable[[Path], Any]
     mutations: tuple[Mutation, ...] = PLAIN
+    tolerance: float = 0.0
 
 
 SHORT = {name: clip[:, :4] for name, clip in others.draw_recordings().items()}
@@ -300,6 +314,145 @@ def plain_own(folder: Path) -> np.ndarray:
     return clip
 
 
+def write_split(folder: Path, array: str, clips: dict[str, np.ndarray]) -> list[Path]:
+    """Write both parts of a split with a clip each, as ST-GCN and 2s-AGCN do."""
+    for part in PARTS:
+        name = next(name for name in clips if others.split_of(name, "cross_view") == part)
+        np.save(folder / f"{part}_{array}.npy", clips[name][None])
+        kind = [int, np.int64, np.float64, int][len(folder.name) % 4]
+        content = ([f"{name}.skeleton"], [kind(others.label_of(name))])
+        others.write_pickle(folder / f"{part}_label.pkl", content, 2 + len(folder.name) % 4)
+    return sorted(folder.iterdir())
+
+
+def plain_split(folder: Path, array: str, length: Callable[[np.ndarray], int]) -> dict[str, Any]:
+    """Read both parts of a split, each clip up to its length."""
+    found = {}
+    for part in PARTS:
+        names, labels = plain_pickle(folder / f"{part}_label.pkl")
+        for name, label, clip in zip(
+            names, labels, plain_npy(folder / f"{part}_{array}.npy"), strict=True
+        ):
+            if clip.any():
+                found[name] = (int(label), {"cross_view": part}, clip[:, : length(clip)])
+    return found
+
+
+def read_split(format: Any, folder: Path) -> dict[str, Any]:
+    stgcn._open.cache_clear()
+    return clips(format.collect(format.Options(raw=folder, protocol="cross_view")))
+
+
+def write_stgcn(folder: Path) -> list[Path]:
+    padded = {name: np.zeros((3, 300, 25, 2), np.float32) for name in SHORT}
+    for name, clip in SHORT.items():
+        padded[name][:, : clip.shape[1]] = clip
+    return write_split(folder, "data", padded)
+
+
+def last_frame(clip: np.ndarray) -> int:
+    return max(frame + 1 for frame in range(300) if clip[:, frame].any())
+
+
+def write_agcn(folder: Path) -> list[Path]:
+    return write_split(folder, "data_joint", NORMALISED)
+
+
+NORMALISED = {name: normalise_plain(clip) for name, clip in SHORT.items()}
+
+
+def plain_period(clip: np.ndarray) -> int:
+    """The frames after which all that is there repeats; of two bodies the longer one."""
+    first, second = clip[..., 0].astype(np.float64), clip[..., 1].astype(np.float64)
+    alone = np.where(second.any(axis=0), second - second[:, :, 1:2], 0)
+    whole = _plain_period(clip.reshape(3, 300, -1), 1e-6)
+    longer = max(_plain_period(first, 1e-6), _plain_period(alone, 1e-5))
+    return min(longer, whole) if second.any() else _plain_period(first, 1e-6)
+
+
+def _plain_period(values: np.ndarray, tolerance: float) -> int:
+    for period in range(1, 300):
+        first, rest = values[:, : 300 - period], values[:, period:]
+        alike = abs(rest[:, 0] - first[:, 0]).max() <= tolerance  # soon said where it is not
+        if alike and (abs(rest - first) <= tolerance).all():
+            return period
+    return 300
+
+
+def write_ucla(folder: Path) -> list[Path]:
+    drawn = np.random.default_rng(len(folder.name)).normal(size=(3, 20, 3)).round(4)
+    path = folder / "a01_s02_e03_v03.json"
+    path.write_text(json.dumps({"file_name": path.stem, "label": 4, "skeletons": drawn.tolist()}))
+    return [path]
+
+
+def plain_ucla(folder: Path) -> dict[str, Any]:
+    (path,) = folder.iterdir()
+    content = json.loads(path.read_bytes())
+    frames = content["skeletons"]
+    clip = np.zeros((3, len(frames), 25, 2), np.float32)
+    for number, frame in enumerate(frames):
+        assert len(frame) == 20
+        for joint, source in enumerate([*range(20), 2, 7, 7, 11, 11]):
+            x, y, z = frame[source]
+            assert all(type(one) in (int, float) for one in (x, y, z))
+            clip[:, number, joint, 0] = x, y, z
+    assert type(content["label"]) is int
+    return {path.name: (content["label"] - 1, {"cross_view": "val"}, clip)}
+
+
+BVH_JOINTS = ["root", "a", "b", "b end", "c", "c end"]
+BVH = {"joints": [BVH_JOINTS[joint % 6] for joint in range(25)]}
+
+
+def write_bvh(folder: Path) -> list[Path]:
+    order = ["ZXY", "XYZ", "YXZ", "ZYX"][len(folder.name) % 4]
+    root = bvh.chain(order, six=len(folder.name) % 2 == 0)
+    rows = np.random.default_rng(0).uniform(-180, 180, size=(3, bvh.channels(root)))
+    (folder / "x.bvh").write_text(bvh.bvh_text(root, rows))
+    return [folder / "x.bvh"]
+
+
+def plain_bvh(folder: Path) -> np.ndarray:
+    """Place every joint by plain matrices, frame by frame."""
+    head, _, motion = (folder / "x.bvh").read_text(errors="replace").partition("MOTION")
+    words = iter(head.split())
+    assert (next(words), next(words)) == ("HIERARCHY", "ROOT")
+    root = plain_bone(words)
+    numbers = motion.split()
+    assert (numbers[0], *numbers[2:4]) == ("Frames:", "Frame", "Time:")
+    frames, width, numbers = int(numbers[1]), bvh.channels(root), numbers[5:]
+    assert len(numbers) == frames * width
+    assert not any("_" in number for number in numbers)
+    clip = np.zeros((3, frames, 25, 2))
+    for frame in range(frames):
+        row, found = list(map(float, numbers[frame * width : (frame + 1) * width])), {}
+        bvh.walk(root, row, np.eye(4), found)
+        clip[:, frame, :, 0] = np.array([found[name] for name in BVH["joints"]]).T * 0.01
+    if (abs(clip[:, :, 0, 0]) <= 1e-6).all() and clip[:, :, [12, 16], 0].any():
+        clip[2, :, :, 0] += 3.0 * clip[..., 0].any(axis=0)  # centred on itself: put before a camera
+        clip[2, :, 0, 0] = 3.0
+    return clip.astype(np.float32)
+
+
+def plain_bone(words: Iterator[str], parent: str = "") -> bvh.Bone:
+    """Read a joint, or an end site below a parent, and what hangs on it."""
+    name = " ".join(iter(lambda: next(words), "{"))
+    assert next(words) == "OFFSET"
+    offset = [next(words) for _ in range(3)]
+    assert not any("_" in number for number in offset)
+    bone = bvh.Bone(f"{parent} end" if parent else name, tuple(map(float, offset)))
+    word = next(words)
+    if word == "CHANNELS":
+        bone.channels = [next(words).capitalize() for _ in range(int(next(words)))]
+        word = next(words)
+    while word in ("JOINT", "End"):
+        bone.children.append(plain_bone(words, bone.name if word == "End" else ""))
+        word = next(words)
+    assert word == "}"
+    return bone
+
+
 def write_description(folder: Path) -> list[Path]:
     described = {
         "name": "our_lab",
@@ -466,6 +619,23 @@ SUBJECTS = {
         write_own,
         lambda folder: checked(custom.Reader.of({})(recording(folder / "x.npy"))),
         plain_own,
+    ),
+    "stgcn": Subject(
+        write_stgcn,
+        lambda folder: read_split(stgcn, folder),
+        lambda folder: plain_split(folder, "data", last_frame),
+    ),
+    "agcn": Subject(
+        write_agcn,
+        lambda folder: read_split(agcn, folder),
+        lambda folder: plain_split(folder, "data_joint", plain_period),
+    ),
+    "ucla": Subject(write_ucla, lambda folder: clips(ucla.collect(folder)), plain_ucla),
+    "bvh": Subject(
+        write_bvh,
+        lambda folder: checked(custom.Reader.of(BVH)(recording(folder / "x.bvh"))),
+        plain_bvh,
+        tolerance=1e-6,
     ),
     "dataset.json": Subject(
         write_description,

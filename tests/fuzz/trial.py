@@ -34,10 +34,12 @@ class Trial(NamedTuple):
     why: str = ""
 
 
-def same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any, tolerance: float = 0.0) -> bool:
     """Whether two answers are equal, arrays by type of number and value."""
     if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
         one, other = np.asarray(one), np.asarray(other)
+        if tolerance and one.shape == other.shape:
+            return np.allclose(one, other, rtol=0, atol=tolerance * max(1, np.abs(one).max()))
         return one.shape == other.shape and np.array_equal(
             one, other, equal_nan=one.dtype.kind == "f"
         )
@@ -81,7 +83,7 @@ def judge(subject: Subject, folder: Path, original: Any) -> Trial:
     except Exception:
         return Trial("traceback", traceback.format_exc(limit=-3))
     try:
-        if same(answer, subject.plain(folder)):
+        if same(answer, subject.plain(folder), subject.tolerance):
             return Trial("read")
         why = "other than the plain reader"
     except Exception as error:
@@ -106,7 +108,8 @@ def trials(what: str, numbers: range, seed: int) -> Iterator[tuple[int, Trial]]:
             folder.mkdir()
             contents.append([(path, path.read_bytes()) for path in subject.write(folder)])
             originals.append(subject.read(folder))
-            assert same(originals[-1], subject.plain(folder)), f"{what}: the sample itself"
+            plain = subject.plain(folder)
+            assert same(originals[-1], plain, subject.tolerance), f"{what}: the sample itself"
         for number in numbers:
             draw = random.Random(f"{what} {seed} {number}")
             chosen = draw.randrange(SAMPLES)

@@ -35,7 +35,7 @@ LIGHT = {
     "dataset/reading.py": set(),
     "moco/config.py": set(),
     "options/terminal.py": set(),
-    "tools/errors.py": {"options.terminal"},
+    "tools/errors.py": {"options.terminal", "tools.files"},
     "tools/files.py": set(),
     "tools/signals.py": set(),
 }

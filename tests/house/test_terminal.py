@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import re
+import subprocess
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -11,8 +14,10 @@ import pytest
 from dataset.reading import reading
 from options.terminal import escaped_output, printable
 from tests.support.other_formats import draw_recordings, pyskl_content, write_pickle
+from tests.support.paths import ROOT
 from tools.errors import one_line_errors
 from tools.prepare.__main__ import main
+from tools.training.log import RunLog
 
 
 def test_control_characters_are_shown_not_obeyed():
@@ -88,3 +93,52 @@ def test_a_description_nested_without_end_is_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["custom", "--raw", str(tmp_path), "--out", str(tmp_path / "data")])
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def closed(*commands: str) -> str:
+    """Run lines of Python in a process whose standard streams are closed; what it says to a pipe.
+
+    It checks that no file took the place of a stream.
+    """
+    code = f"""
+import os, sys
+assert sys.stdout is None and sys.stderr is None
+from tools.errors import one_line_errors
+with one_line_errors():
+    print("a")
+    print("b", file=sys.stderr)
+    with open(os.devnull) as file:
+        assert file.fileno() > 2
+{"".join(commands)}
+assert sys.stdout is None
+os.write(int(sys.argv[1]), b"done")
+"""
+    heard, said = os.pipe()
+    command = [sys.executable, "-c", code, str(said)]
+    shell = 'exec "$@" <&- >&- 2>&-'
+    subprocess.run(["sh", "-c", shell, "sh", *command], cwd=ROOT, pass_fds=[said], check=False)
+    os.close(said)
+    with os.fdopen(heard) as file:
+        return file.read()
+
+
+def test_a_command_whose_streams_are_closed_goes_on_and_no_file_takes_their_place():
+    assert closed() == "done"
+
+
+def test_the_log_of_a_run_without_streams_says_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    run = RunLog(tmp_path, steps=1, epochs=1)
+    run.say("a")
+    run.close()
+
+
+@pytest.mark.parametrize(("shell", "fault"), [(">/dev/full", "No space left"), ("| :", "Broken")])
+def test_where_what_is_printed_finds_no_place_there_is_one_line(shell, fault):
+    code = "from tools.errors import one_line_errors\nwith one_line_errors():\n print('a' * 10**6)"
+    script = f'{{ "$@" 2>&3; echo $? >&3; }} 3>&2 {shell}'
+    command = ["sh", "-c", script, "sh", sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    line, status = done.stderr.splitlines()
+    assert re.match(f"error: what is printed finds no place: {fault}", line)
+    assert status == "2"

@@ -90,10 +90,18 @@ def npy(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+HUGE = npy(np.arange(2)).replace(b"(2,), }" + b" " * 10, b"(99999999999,), }")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "fault"),
     [
-        ("labels", npy(np.arange(2)) + b"x", "labels.npy is longer than it says"),
+        (
+            "labels",
+            npy(np.arange(2)) + b"x",
+            r"17 bytes of labels.npy follow a header of int64 \(2,\)",
+        ),
+        ("labels", HUGE, r"16 bytes of labels.npy follow a header of int64 \(99999999999,\)"),
         ("labels", npy(np.arange(2))[:-1], "is not a file of scores"),
         ("labels", npy(np.array([0.0, 1.0])), "does not hold names, classes and a score of each"),
         ("names", npy(np.arange(2)), "does not hold names, classes and a score of each"),

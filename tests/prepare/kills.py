@@ -23,6 +23,8 @@ from scipy.io import savemat
 
 from dataset.arrays import load_split
 from dataset.protocols import PARTS
+from tests.oracles.prepare import normalise_plain
+from tests.prepare.test_bvh import body, bvh_text, motion
 from tests.support.other_formats import (
     draw_recordings,
     frame50_clip,
@@ -43,7 +45,7 @@ _LAST = 100
 
 
 def write_frame50(raw: Path, seed: int) -> None:
-    raw.mkdir()
+    raw.mkdir(parents=True)
     parsed = draw_recordings(seed)
     for part in PARTS:
         names = [name for name in parsed if split_of(name, "cross_view") == part]
@@ -65,7 +67,7 @@ def write_pku(raw: Path, seed: int) -> None:
 
 
 def write_utd(raw: Path, seed: int) -> None:
-    raw.mkdir()
+    raw.mkdir(parents=True)
     generator = np.random.default_rng(seed)
     for subject in range(1, 9):
         content = {"d_skel": generator.normal((0, 0, 3), 0.4, size=(30, 20, 3)).transpose(1, 2, 0)}
@@ -73,7 +75,7 @@ def write_utd(raw: Path, seed: int) -> None:
 
 
 def write_custom(raw: Path, seed: int) -> None:
-    raw.mkdir()
+    raw.mkdir(parents=True)
     for name, clip in draw_recordings(seed).items():
         np.save(raw / f"{name[5:8]}-{name[8:12]}-{name[16:]}.npy", clip.transpose(3, 1, 2, 0))
     described = {
@@ -85,6 +87,51 @@ def write_custom(raw: Path, seed: int) -> None:
     (raw / "dataset.json").write_text(json.dumps(described))
 
 
+def write_split(raw: Path, array: str, clips: dict[str, np.ndarray]) -> None:
+    """Write both parts of a split, each clip filled up with zeros to 300 frames."""
+    raw.mkdir(parents=True)
+    for part in PARTS:
+        names = [name for name in clips if split_of(name, "cross_view") == part]
+        data = np.zeros((len(names), 3, 300, 25, 2), np.float32)
+        for row, name in enumerate(names):
+            data[row, :, : clips[name].shape[1]] = clips[name]
+        np.save(raw / f"{part}_{array}.npy", data)
+        content = (names, [label_of(name) for name in names])
+        write_pickle(raw / f"{part}_label.pkl", content)
+
+
+def write_agcn(raw: Path, seed: int) -> None:
+    recordings = list(draw_recordings(seed).items())[1::4]
+    write_split(raw, "data_joint", {name: normalise_plain(clip) for name, clip in recordings})
+
+
+def write_ucla(raw: Path, seed: int) -> None:
+    raw.mkdir(parents=True)
+    generator = np.random.default_rng(seed)
+    for view in (1, 2, 3):
+        path = raw / f"a0{view}_s01_e02_v0{view}.json"
+        skeletons = generator.normal((0, 0, 3), 0.4, size=(9 + view, 20, 3)).tolist()
+        path.write_text(json.dumps({"label": view, "skeletons": skeletons}))
+
+
+def write_bvh(raw: Path, seed: int) -> None:
+    raw.mkdir(parents=True)
+    described = {
+        "name": "our_mocap",
+        "classes": ["walk", "run"],
+        "pattern": "(?P<person>[a-z]+)_(?P<class>[a-z]+)",
+        "protocols": {"by_person": {"by": "person", "train": ["anna"]}},
+        "joints": "cmu",
+        "title": f"take {seed}",
+    }
+    root = body("cmu")
+    for number, name in enumerate(("anna_walk", "anna_run", "ben_walk")):
+        rows = motion(root, 5 + number, seed + number)
+        (raw / f"{name}.bvh").write_text(bvh_text(root, rows))
+    (raw / "dataset.json").write_text(json.dumps(described))
+
+
+CROSS_VIEW = ["--protocol", "cross_view", "-j", "1"]
 FORMATS: dict[str, tuple[Callable[[Path, int], object], list[str]]] = {
     "frame50": (write_frame50, ["--dataset", "ntu60_frame50", "--protocol", "cross_view"]),
     "ntu": (lambda raw, seed: write_ntu(raw, draw_recordings(seed)), ["-j", "1"]),
@@ -96,12 +143,17 @@ FORMATS: dict[str, tuple[Callable[[Path, int], object], list[str]]] = {
         lambda raw, seed: np.savez(
             raw.open("wb"), **npz_content(draw_recordings(seed), "cross_view")
         ),
-        ["--protocol", "cross_view", "-j", "1"],
+        CROSS_VIEW,
     ),
     "pku-mmd": (write_pku, ["-j", "1"]),
     "utd-mhad": (write_utd, ["-j", "1"]),
     "custom": (write_custom, ["-j", "1"]),
+    "agcn": (write_agcn, CROSS_VIEW),
+    "stgcn": (lambda raw, seed: write_split(raw, "data", draw_recordings(seed)), CROSS_VIEW),
+    "ucla": (write_ucla, ["-j", "1"]),
+    "bvh": (write_bvh, ["-j", "1"]),
 }
+"""How a source of each format is written, and the options that read it."""
 
 
 def in_child(work: Callable[[], None]) -> int:
@@ -178,7 +230,8 @@ class Case:
         assert in_child(lambda: self.prepare(self.sources[0], self.out)) == 0
 
     def prepare(self, source: Path, out: Path) -> None:
-        prepare([self.name, "--raw", str(source), "--out", str(out), "--overwrite", *self.options])
+        format = "custom" if self.name == "bvh" else self.name
+        prepare([format, "--raw", str(source), "--out", str(out), "--overwrite", *self.options])
 
     def _count_moments(self, out: Path) -> tuple[int, int]:
         """Count the lines of a whole run over older arrays, and those before publication."""

@@ -315,7 +315,9 @@ GOOD = bvh_text(chain("ZXY", six=False), np.zeros((2, 15)))
         (GOOD.replace("Frames: 2", "Frames: 3"), "its MOTION has 30 numbers, not 3 frames of 15"),
         (GOOD.replace("Frames: 2", "Frames: -2"), "its number of frames is '-2'"),
         (GOOD.replace("Frame Time:", "Rate:"), "its MOTION does not begin with Frames: and Fra"),
+        (GOOD.replace("5.0", "5_0"), "joint root has '5_0' where a number should be"),
         (GOOD.replace("0.000000\n", "x\n", 1), "its MOTION holds what is not a number"),
+        (GOOD.replace("0.000000\n", "1_0\n", 1), "its MOTION holds what is not a number"),
         (GOOD[:-20], "numbers, not 2 frames of 15"),
     ],
 )

@@ -20,6 +20,7 @@ from tests.training.several import without_dropout
 from tests.training.test_pretraining import arguments, losses, rows
 from tools.checkpoint import read
 from tools.training.ranks import Ranks
+from tools.training.record import CONFIG
 from tools.training.trainer import LAST
 
 KINDS = ("GRU", "LSTM", "Transformer")
@@ -122,6 +123,9 @@ def test_a_run_goes_on_with_two_then_four_then_one(data, one, four):
     assert read(last)["world_size"] == 4
     pretraining.main(run_of(data, four["moving"], "--encoder", "GRU", "--resume", str(last)))
     assert read(last)["world_size"] == 1
+    record = json.loads((four["moving"] / CONFIG).read_text())
+    assert record["world_size"] == 2
+    assert [entry["world_size"] for entry in record["resumed"]] == [4, 1]
     mine, theirs = losses(four["moving"]), losses(one["GRU"])
     equal(mine[:10], theirs[:10], near=1e-6)
     equal(mine, theirs, near=1e-4)

@@ -110,6 +110,7 @@ def test_config_json_says_what_the_run_was_told_before_its_first_step(run, monke
         "hico": re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.M)[1],
     }
     assert found["device"] == "cpu"
+    assert found["world_size"] == 1
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", found["started"])
 
 

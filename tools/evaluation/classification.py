@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from dataset.batches import LabelledBatches
 from moco.method import Method
 from options.classification import ClassificationOptions
 from options.groups import RANDOM
+from tools.board import Board
 from tools.checkpoint import fingerprint, load_encoder
 from tools.evaluation.classifier import Classifier, ClassifierFiles, EpochScore
 from tools.evaluation.features import extract
@@ -34,9 +34,6 @@ from tools.evaluation.results import (
 from tools.evaluation.runs import Run, description, identity, plan_runs, results_folder
 from tools.evaluation.subject import Downstream
 from tools.runtime import data_generator, until_signal
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 
 def classify(downstream: Downstream, options: ClassificationOptions) -> Json:
@@ -118,14 +115,12 @@ class _Training:
             clips = f"{len(run.clips)} of {len(downstream.train)} training clips have labels"
             downstream.report(f"run {run.number}: {clips}, seed {run.seed}")
 
-    def _open_curves(self) -> "SummaryWriter":
+    def _open_curves(self) -> Board:
         """TensorBoard's events, beside results.json; of several runs in a folder for each."""
-        from torch.utils.tensorboard import SummaryWriter  # slow to import
-
         folder = results_folder(self.downstream, self.options)
         if self.options.labels.runs > 1:
             folder /= f"run{self.run.number}"
-        return SummaryWriter(str(folder), purge_step=self.classifier.epoch)
+        return Board(folder, purge_step=self.classifier.epoch)
 
     @property
     def finished(self) -> bool:
@@ -135,9 +130,9 @@ class _Training:
     def after_epoch(self, score: EpochScore) -> None:
         """Report an epoch and save what it left, or end there if a signal asked for it."""
         self.downstream.report(str(score))
-        self.curves.add_scalar("loss/train", score.train_loss, score.epoch)
-        self.curves.add_scalar("eval/top1", score.top1, score.epoch)
-        self.curves.add_scalar("eval/top5", score.top5, score.epoch)
+        self.curves.scalar("loss/train", score.train_loss, score.epoch)
+        self.curves.scalar("eval/top1", score.top1, score.epoch)
+        self.curves.scalar("eval/top5", score.top5, score.epoch)
         if not self.finished:
             if self.signals:
                 self.leave()

@@ -8,6 +8,7 @@ from dataset.actions import class_names
 from options.features import FeaturesOptions
 from tools.evaluation.features import extract_levels
 from tools.evaluation.subject import Downstream
+from tools.files import naming
 
 MOST = 2000
 """Clips of an embedding, at most: with more the projector's t-SNE in the browser crawls."""
@@ -39,7 +40,8 @@ def project(downstream: Downstream, options: FeaturesOptions) -> None:
         labels = split.labels[clips].tolist()
         kept = zip(clips.tolist(), labels, strict=True)
         rows += [[split.names[clip], names[label], str(label), part] for clip, label in kept]
-    with SummaryWriter(str(options.projector)) as board:
+    folder = options.projector
+    with naming(folder), SummaryWriter(str(folder)) as board:
         for level, parts in values.items():
             header = ["name", "action", "class", "part"]
             board.add_embedding(torch.cat(parts), rows, metadata_header=header, tag=level)

@@ -2,9 +2,8 @@
 
 import json
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic as clock
 from time import strftime
@@ -13,7 +12,8 @@ from typing import Any
 from tqdm import tqdm
 
 from options.parser import flat
-from tools.files import no_room, write_whole
+from tools.board import Board
+from tools.files import naming, write_whole
 
 Row = dict[str, Any]
 METRICS = "metrics.jsonl"
@@ -53,17 +53,12 @@ class RunLog:
             watched: names of shares in [0, 1] that a line shows beside the loss.
             seconds: between two lines, at least.
         """
-        from torch.utils.tensorboard import SummaryWriter  # slow to import, needed by no one else
-
         folder.mkdir(parents=True, exist_ok=True)
         self.steps, self.epochs, self.watched, self.seconds = steps, epochs, watched, seconds
         self.path = folder / METRICS
         self._earlier = _keep_rows_before(self.path, first_step)
         self._file = self.path.open("a", encoding="utf-8")
-        # TensorBoard drops the points from this step on, the step itself too.
-        self._board = SummaryWriter(str(folder), purge_step=first_step + 1)
-        # TensorBoard's thread raises its errors here too, where they are reported in one line.
-        self._hook, threading.excepthook = threading.excepthook, lambda given: None
+        self._board = Board(folder, purge_step=first_step + 1)
         self._began, self._first, self._done = clock(), first_step, first_step
         self._said, self._line, self._score = -float("inf"), "", ""
         self._bar: tqdm | None = None
@@ -83,8 +78,7 @@ class RunLog:
             for name, value in flat(settings).items()
         }
         # As add_hparams, which would put them in a folder, and so a run, of their own.
-        for summary in hparams(plain, {"loss/total": 0.0, "eval/knn1": 0.0}):
-            self._board.file_writer.add_summary(summary)
+        self._board.summaries(hparams(plain, {"loss/total": 0.0, "eval/knn1": 0.0}))
 
     def start_epoch(self, epoch: int, batch: int = 0) -> None:
         """Begin to show an epoch, counted from 0, at one of its batches."""
@@ -99,9 +93,9 @@ class RunLog:
 
     def end_epoch(self) -> None:
         """Put the epoch's rows on disk, in both files."""
-        with self._room():
+        with naming(self.path):
             self._file.flush()
-            self._board.flush()
+        self._board.flush()
 
     def write(self, row: Row) -> None:
         """Record one row of losses.
@@ -128,12 +122,12 @@ class RunLog:
             row: PLACE beside plain numbers; a name without a group is of a loss.
             on_disk: whether metrics.jsonl has them too.
         """
-        with self._room():
-            if on_disk:
+        if on_disk:
+            with naming(self.path):
                 self._file.write(json.dumps(row) + "\n")
-            for name, value in row.items():
-                if name not in PLACE:
-                    self._board.add_scalar(self._tag(name), value, row["step"])
+        for name, value in row.items():
+            if name not in PLACE:
+                self._board.scalar(self._tag(name), value, row["step"])
 
     def _tag(self, name: str) -> str:
         """What TensorBoard calls a value: "group/name"."""
@@ -148,8 +142,9 @@ class RunLog:
 
     def say(self, text: str) -> None:
         """Print a line, above the bar where there is one."""
-        tqdm.write(text, file=sys.stdout)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it may be closed
+            tqdm.write(text, file=sys.stdout)
+            sys.stdout.flush()
 
     def close(self) -> None:
         """Finish both files, and leave the last row behind."""
@@ -157,18 +152,9 @@ class RunLog:
             self._say_line()
         if self._bar is not None:
             self._bar.close()
-        with self._room():
+        with naming(self.path):
             self._file.close()
-            self._board.close()
-        threading.excepthook = self._hook
-
-    @contextmanager
-    def _room(self) -> Iterator[None]:
-        """Name the file in what a full disk says."""
-        try:
-            yield
-        except OSError as error:
-            raise no_room(self.path, error) from None
+        self._board.close()
 
     def _say_line(self) -> None:
         """Print the last row, the time of day and how long it will go on."""

@@ -19,6 +19,7 @@ from dataset.arrays import SplitArrays
 from options.parser import as_plain, flat
 from options.pretraining import AUTO, CHANGES, CheckpointOptions, PretrainingOptions
 from tools import checkpoint
+from tools.board import EVENTS
 from tools.checkpoint import Payload
 from tools.errors import ROOT
 from tools.files import write_whole
@@ -39,9 +40,13 @@ _WORDS = {name: word for word, name in CHANGES.items()}
 
 
 def describe(
-    options: PretrainingOptions, arrays: SplitArrays, seed: int, device: torch.device
+    options: PretrainingOptions,
+    arrays: SplitArrays,
+    seed: int,
+    device: torch.device,
+    world_size: int = 1,
 ) -> Json:
-    """The record of a run that begins now, as plain values."""
+    """The record of a run that begins now in so many processes, as plain values."""
     return {
         "version": VERSION,
         "script": "pretraining.py",
@@ -54,6 +59,7 @@ def describe(
             "prepared": arrays.prepared,
         },
         **_here(device),
+        "world_size": world_size,
         "resumed": [],
     }
 
@@ -124,7 +130,7 @@ def go_on(record: Json, payload: Payload, path: Path, options: PretrainingOption
         except (KeyError, TypeError, AttributeError):
             raise ValueError(f"{path} has a damaged record; choose an earlier checkpoint") from None
         _refuse(changes, path, options)
-    names = ("started", "versions", "git", "device", "device_name")
+    names = ("started", "versions", "git", "device", "device_name", "world_size")
     entry = {"checkpoint": str(path), "changes": changes, **{name: record[name] for name in names}}
     return base | {"resumed": [*base["resumed"], entry]}
 
@@ -160,7 +166,7 @@ def _refuse(changes: Json, path: Path, options: PretrainingOptions) -> None:
 
 def own_files(folder: Path) -> list[Path]:
     """What pre-training writes into its folder, checkpoints first; nothing of others."""
-    events = sorted(folder.glob("events.out.tfevents.*"))
+    events = sorted(folder.glob(EVENTS))
     others = [folder / METRICS, folder / CONFIG, *events]
     last = [folder / LAST, *_numbered(folder)]
     return [path for path in last + others if path.is_file()]

@@ -20,6 +20,7 @@ from options.parser import REQUIRED, file_path, option
 from options.prepare import RawOptions, choice_option, raw_option
 from tools.prepare.pipeline.publication import (
     Origin,
+    check_room,
     publish_whole,
     refuse_others,
     unfinished,
@@ -69,6 +70,7 @@ def prepare(options: Options) -> None:
     empty = sum(map(_count_empty, parts.values()))
     remarks += remarks_on((empty, "clip", "all zero: nobody is in them"))
     refuse_others(origin, list(writers.values()))
+    check_room(list(writers.values()), options.out)
     with unfinished(origin, "frame50", list(writers.values()), resumable=False) as journal:
         journal.begin()
         for part, arrays in parts.items():

@@ -6,10 +6,9 @@ beside the list of recordings. An interrupted build goes on where it stopped.
 
 import hashlib
 import json
-import shutil
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from operator import attrgetter
@@ -17,11 +16,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dataset.arrays import SplitWriter
 from options.prepare import BuildOptions
 from tools.prepare.pipeline.journal import Journal
 from tools.prepare.pipeline.publication import (
     Origin,
+    check_room,
     publish_whole,
     refuse_others,
     unfinished,
@@ -54,7 +53,7 @@ def build(collection: Collection, options: BuildOptions) -> None:
     splits = Splits(collection.dataset, recordings, options.out)
     origin = Origin(collection.format, collection.dataset, options, len(recordings), item)
     refuse_others(origin, splits.writers)
-    _check_room(splits.writers, options.out)
+    check_room(splits.writers, options.out)
     with unfinished(origin, _key(collection, options), splits.writers) as journal:
         _begin(journal)
         found, notes = _prepare(collection, splits, options, journal)
@@ -98,18 +97,6 @@ def _refusal(bad: Mapping[Path, str], item: str) -> ValueError:
         f"{counted(len(bad), f'bad {item}')}, nothing written; mend or remove them, or leave them "
         "out with --skip-bad"
     )
-
-
-def _check_room(writers: Sequence[SplitWriter], out: Path) -> None:
-    """Raise an OSError when the disk has no room for what is still to be written."""
-    needed = sum(writer.size - writer.size_on_disk for writer in writers)
-    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(there).free
-    if needed > free:
-        raise OSError(
-            f"--out {out}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free; "
-            "free some or name another folder"
-        )
 
 
 def _key(collection: Collection, options: BuildOptions) -> str:

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tools.prepare.pipeline.regular import to_float
+
 END = " end"
 """What follows a joint's name in that of the end site below it."""
 _POSITIONS = ("xposition", "yposition", "zposition")
@@ -116,7 +118,7 @@ def _expect(words: Iterator[str], wanted: str, name: str) -> None:
 
 def _number(word: str, name: str) -> float:
     try:
-        return float(word)
+        return to_float(word)
     except ValueError:
         raise ValueError(f"joint {name} has {word[:40]!r} where a number should be") from None
 
@@ -140,6 +142,8 @@ def _read_motion(words: list[str], channels: int) -> np.ndarray:
             f"its MOTION has {len(numbers)} numbers, not {frames} frames of {channels}"
         )
     try:
+        if any("_" in word for word in numbers):  # which Python allows in a number
+            raise ValueError
         return np.array(numbers, dtype=np.float64).reshape(frames, channels)
     except ValueError:
         raise ValueError("its MOTION holds what is not a number") from None

@@ -110,8 +110,16 @@ class Journal:
         self._file.close()
 
     def _append(self, text: str) -> None:
-        self._file.write(text.encode("ascii"))  # in one call: an interrupt cannot cut it short
-        os.fsync(self._file.fileno())
+        begin, rest = self._file.seek(0, os.SEEK_END), text.encode("ascii")
+        try:
+            while rest:  # a disk with little room takes a part of it, without an error
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except BaseException as error:
+            self._file.truncate(begin)  # what is added later must not go on in a half line
+            if isinstance(error, OSError):
+                raise OSError(error.errno, error.strerror, str(self.path)) from None
+            raise
 
 
 def _hold(path: Path) -> FileIO:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset.arrays import PARTIAL, SplitWriter, load_split, publish
+from dataset.arrays import PARTIAL, SplitWriter, load_split, publish, unfinished_file
 from dataset.prepared import PREPARED, describe, generation, read_prepared, twins
 from dataset.protocols import DataSet
 from options.parser import as_plain
 from options.prepare import RawOptions
-from tools.files import file_sha256
+from tools.files import file_sha256, free_space, in_bytes, no_room
 from tools.prepare.pipeline.journal import Journal
 from tools.prepare.pipeline.recordings import counted
 
@@ -117,9 +117,31 @@ def unfinished(
                 journal.save()
             again = "the same command goes on from there"
             if isinstance(error, OSError):
-                raise OSError(f"{error}; {again}") from None
+                raise OSError(f"{_in_words(error, writers)}; {again}") from None
             clips = counted(origin.count, "clip")
             raise KeyboardInterrupt(f"{len(journal.frames):,} of {clips} done; {again}") from None
+
+
+def _in_words(error: OSError, writers: Sequence[SplitWriter]) -> OSError:
+    """Name the file in an error, and of a full disk what is needed and free."""
+    if error.filename is None:
+        return error
+    return no_room(Path(error.filename), error, lambda: _missing(writers))
+
+
+def check_room(writers: Sequence[SplitWriter], out: Path) -> None:
+    """Raise an OSError when the disk has no room for what is still to be written."""
+    needed, free = _missing(writers), free_space(out)
+    if needed > free:
+        raise OSError(
+            f"--out {out}: {in_bytes(needed)} are needed and {in_bytes(free)} are free; free some "
+            "or name another folder"
+        )
+
+
+def _missing(writers: Sequence[SplitWriter]) -> int:
+    """Bytes of coordinates that are not on the disk yet."""
+    return sum(writer.size - writer.size_on_disk for writer in writers)
 
 
 def publish_whole(
@@ -142,7 +164,7 @@ def publish_whole(
     for folder in dict.fromkeys(writer.folder for writer in writers):
         parts = {writer.part: writer for writer in writers if writer.folder == folder}
         prepared = origin.as_plain(folder) | remarks | _examine(parts)
-        _write(next(iter(parts.values())).unfinished / PREPARED, prepared)
+        _write(folder / PREPARED, prepared)
         if prepared["twins"]:
             clips = f"{prepared['twins']:,} of {counted(parts['val'].clips, 'test clip')}"
             said.append(f"{folder.name}: {clips} also in the training part, frame for frame")
@@ -168,11 +190,10 @@ def _examine(parts: Mapping[str, SplitWriter]) -> dict[str, Any]:
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `prepared.json` into an unfinished folder."""
-    path.unlink(missing_ok=True)
-    with path.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2, ensure_ascii=True, default=os.fspath)
-        file.write("\n")
+    """Write `prepared.json` into the unfinished folder of its place."""
+    text = json.dumps(content, indent=2, ensure_ascii=True, default=os.fspath)
+    with unfinished_file(path) as file:
+        file.write(f"{text}\n".encode())
         file.flush()
         os.fsync(file.fileno())
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset.reading import reading
-from tools.zips import AGAIN, open_zip
+from tools.zips import AGAIN, open_zip, read_header
 
 NPZ = "a whole .npz file"
 
@@ -33,13 +33,11 @@ class ZippedArray:
             ValueError: when the file is damaged, or the array lies in it column by column.
         """
         self._path, self._key = path, key
-        archive, npy = open_zip(path, NPZ), np.lib.format
+        archive = open_zip(path, NPZ)
         with reading(path, NPZ, AGAIN):
             info = archive.getinfo(f"{key}.npy")
             self.compressed = info.compress_type != zipfile.ZIP_STORED
             self._stream = archive.open(info)
-            first = npy.read_magic(self._stream) == (1, 0)
-            read_header = npy.read_array_header_1_0 if first else npy.read_array_header_2_0
             self.shape, by_column, self.dtype = read_header(self._stream)
         if self.dtype.kind not in "fiub":
             raise ValueError(f"{path}: {key} holds {self.dtype}, not numbers")
