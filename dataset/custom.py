@@ -124,7 +124,45 @@ def _faults(described: Any) -> Iterator[str]:
     for key in ("title", "source", "licence"):
         if not isinstance(described.get(key, ""), str):
             yield f"{key} is not text"
-    if not is_unit(described.get("unit", "m")):
+    yield from _reading_faults(described)
+
+
+def read_joints(
+    given: str | Path | list | Mapping[str, Any], unit: str | float | None = None
+) -> dict[str, Any]:
+    """Read which joints of a recording stand for ours, and their unit.
+
+    Args:
+        given: the name of a map, or a list, as `joints` of a description; a description, or part of
+            it; or a JSON file with any of these.
+        unit: goes before the description's.
+
+    Returns:
+        joints and unit, as far as they are known.
+
+    Raises:
+        ValueError: it makes no sense, or no such file is there.
+    """
+    content = given
+    if isinstance(given, str | Path) and str(given) not in JOINT_MAPS:
+        path = Path(given)
+        if not path.is_file():
+            known = ", ".join(JOINT_MAPS)
+            raise ValueError(f"known are {known}, or a file in JSON, but there is no file {path}")
+        with reading(path, "a map of joints in JSON"):
+            content = json.loads(path.read_text(encoding="utf-8"))
+    found = dict(content) if isinstance(content, Mapping) else {"joints": content}
+    if unit is not None:
+        found["unit"] = unit
+    fault = next(_reading_faults(found), "")
+    if fault:
+        raise ValueError(fault)
+    return {name: found[name] for name in ("joints", "unit") if name in found}
+
+
+def _reading_faults(described: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with unit and joints, as `_faults` does."""
+    if not _is_unit(described.get("unit", "m")):
         yield f"unit is not {', '.join(UNITS)} or a number of metres above 0"
     yield from _joint_faults(described.get("joints", "kinect25"))
 
@@ -145,7 +183,22 @@ def _joint_faults(joints: Any) -> Iterator[str]:
         )
 
 
-def is_unit(unit: Any) -> bool:
+def read_unit(text: str) -> str | float:
+    """Read a unit of length.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        unit = text if text in UNITS else float(text)
+    except ValueError:
+        unit = ""
+    if not _is_unit(unit):
+        raise ValueError(f"known are {', '.join(UNITS)} or a number of metres above 0")
+    return unit
+
+
+def _is_unit(unit: Any) -> bool:
     """Whether it is a unit of length: one of UNITS, or a number of metres."""
     if type(unit) in (int, float):
         return 0 < unit < float("inf")

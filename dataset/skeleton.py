@@ -21,6 +21,11 @@ JOINT_NAMES = (
 )
 """What each joint is. Source: Shahroudy et al. 2016 (arXiv:1604.02808), Figure 1."""
 
+SIDES = tuple(
+    next((side for side in ("left", "right") if side in name), "middle") for name in JOINT_NAMES
+)
+"""The side of the body that each joint is on: left, right or middle."""
+
 PARENTS = (
     (1, 20, 20, 2)  # spine and head
     + (20, 4, 5, 6)  # left arm

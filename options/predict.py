@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from options.groups import DataOptions, EvaluationOptions, RunOptions
-from options.parser import REQUIRED, Parser, changed, file_path, option, whole, words
+from options.parser import REQUIRED, Parser, changed, file_path, group, option, whole, words
+from options.recordings import ReadingOptions
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class PredictOptions:
         REQUIRED,
         read=file_path,
         metavar="CLIP",
-        help="recordings: .skeleton, or .npy of (F, V, 3) or (bodies, F, V, 3) metres",
+        help="recordings: .skeleton, .bvh, or .npy of (F, V, 3) or (bodies, F, V, 3)",
         least=1,
     )
     classifier: Path = option(
@@ -31,13 +32,6 @@ class PredictOptions:
         shown="where it was when the probe was trained, seen from its file",
         title="options",
     )
-    joints: Path | None = option(
-        None,
-        read=file_path,
-        metavar="FILE.json",
-        help="which joint of a .npy stands for each of our 25: a list, or a dataset.json with one",
-        shown="none, they are the second Kinect's 25",
-    )
     top: int = option(5, read=whole(1), metavar="N", help="likeliest classes that are listed")
     data_path: Path | None = changed(
         DataOptions,
@@ -49,6 +43,7 @@ class PredictOptions:
     nearest: int = option(5, read=whole(1), metavar="N", help="training clips that are listed")
     json: bool = option(False, help="print one JSON list instead of text")
     device: str = changed(RunOptions, "device")
+    reading: ReadingOptions = group(ReadingOptions, "recordings")
 
 
 def parser() -> Parser[PredictOptions]:

@@ -67,6 +67,14 @@ class ReportOptions:
         help="folders that pretraining.py wrote, or checkpoints in them",
     )
     output: Path = file_option(Path("report.html"), "FILE.html", "file for the page")
+    animation: Path | None = option(
+        None,
+        read=file_path,
+        metavar="FILE.svg",
+        title="files",
+        help="file for a moving picture of the first two queries of the gallery",
+        shown="none",
+    )
     data: ReportData = group(ReportData, "data")
     sample: SampleOptions = group(SampleOptions, "samples")
     device: str = changed(RunOptions, "device")
@@ -74,6 +82,8 @@ class ReportOptions:
     def __post_init__(self) -> None:
         if self.output.suffix not in (".html", ".htm"):
             raise SettingError("output", self.output, "the name must end in .html")
+        if self.animation is not None and self.animation.suffix != ".svg":
+            raise SettingError("animation", self.animation, "the name must end in .svg")
 
 
 def parser() -> Parser[ReportOptions]:

@@ -15,7 +15,8 @@ from options.groups import (
     output_option,
     overwrite_option,
 )
-from options.parser import Parser, any_text, changed, file_path, group, option, whole
+from options.parser import Parser, any_text, as_plain, changed, file_path, group, option, whole
+from options.recordings import ReadingOptions
 
 ONLY_LISTS = "--query-file only lists the clips nearest to it; leave one out"
 WHAT = "train | val | a file of sample names, one a line"
@@ -51,8 +52,8 @@ class SearchOptions:
         None,
         read=file_path,
         metavar="CLIP",
-        help="look up one raw recording and list the nearest clips: NTU's .skeleton, or .npy as "
-        "tools.prepare custom takes it",
+        help="look up one raw recording and list the nearest clips: NTU's .skeleton, or .npy or "
+        ".bvh as tools.prepare custom takes it",
         shown="none",
     )
     save_features: Path | None = option(
@@ -80,6 +81,7 @@ class RetrievalOptions(EvaluationOptions):
     """Everything one retrieval is told."""
 
     search: SearchOptions = group(SearchOptions, "retrieval")
+    reading: ReadingOptions = group(ReadingOptions, "recording of --query-file")
     output_path: Path | None = output_option("folder for results.json")
     overwrite: bool = overwrite_option(REPLACE, title="files")
 
@@ -87,6 +89,9 @@ class RetrievalOptions(EvaluationOptions):
         super().__post_init__()
         if self.search.query_file is not None and self.output_path is not None:
             raise SettingError("output_path", self.output_path, ONLY_LISTS)
+        for name, value in as_plain(self.reading).items():
+            if self.search.query_file is None and value is not None:
+                raise SettingError(f"reading.{name}", value, "only --query-file needs it")
 
 
 def parser() -> Parser[RetrievalOptions]:

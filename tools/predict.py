@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from options.predict import PredictOptions, parser
@@ -42,7 +41,7 @@ def predict(options: PredictOptions) -> list[Json]:
             "name a *_model_best.pth.tar"
         )
     encoder = _encoder(options, payload)
-    features = encoder.features(_recordings(options), [path.name for path in options.clips])
+    features = encoder.embed(options.clips)
     found = _classes(features, payload, options.top)
     nearest = _nearest(encoder, features, payload["identity"], options)
     return [
@@ -51,42 +50,13 @@ def predict(options: PredictOptions) -> list[Json]:
     ]
 
 
-def _recordings(options: PredictOptions) -> list:
-    """Read all recordings; a fault names the file."""
-    from tools.evaluation.recording import read_bodies
-
-    joints, found = _joints(options.joints), []
-    for path in options.clips:
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such file")
-        try:
-            found.append(read_bodies(path, {"joints": joints}))
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
-    return found
-
-
-def _joints(path: Path | None) -> list[int] | None:
-    """Read a map of joints: a list in JSON, or an object with one under "joints"."""
-    if path is None:
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"--joints {path}: it is not JSON ({error})") from None
-    joints = content.get("joints") if isinstance(content, dict) else content
-    whole = isinstance(joints, list) and all(type(one) is int and one >= 0 for one in joints)
-    if not whole or len(joints) != 25:
-        raise ValueError(f"--joints {path}: needs a list of 25 whole numbers from 0 on")
-    return joints
-
-
 def _encoder(options: PredictOptions, payload: Json) -> FrozenEncoder:
     """The encoder that the classifier belongs to; a fine-tuned one lies in its file."""
     from moco.config import read_encoder_config
     from options.groups import RANDOM
     from tools import checkpoint, runtime
-    from tools.evaluation.recording import FrozenEncoder
+    from tools.evaluation.recording import FrozenEncoder, describe
+    from tools.prepare.formats.custom import Reader
 
     identity, about = payload["identity"], payload.get("about", {})
     config = read_encoder_config(about["config"]) if about else None
@@ -112,7 +82,9 @@ def _encoder(options: PredictOptions, payload: Json) -> FrozenEncoder:
             f"--pretrained {named}: {options.classifier} was trained on another encoder; "
             "name the checkpoint that it was trained on"
         )
-    return FrozenEncoder(method.to(runtime.pick_device(options.device)), identity["stream"])
+    described = describe(options.reading, options.data_path, identity["data set"])
+    reader = Reader.of(described, options.reading.cut)
+    return FrozenEncoder(method.to(runtime.pick_device(options.device)), identity["stream"], reader)
 
 
 def _classes(features: Tensor, payload: Json, top: int) -> list[list[Json]]:

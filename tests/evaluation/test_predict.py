@@ -9,9 +9,13 @@ import pytest
 import torch
 
 import action_classification
+import action_retrieval
 from dataset.actions import ACTIONS
-from dataset.arrays import load_arrays
+from dataset.arrays import SplitArrays, load_arrays
 from dataset.packed import PackedSplit
+from tests.oracles.prepare import normalise_plain
+from tests.prepare.test_bvh import body, bvh_text, expected, motion
+from tests.prepare.test_custom import LIMBS_OF, other_skeleton
 from tests.support.paths import ROOT
 from tests.support.raw_ntu import random_body, skeleton_text
 from tests.support.tiny import write_checkpoint
@@ -167,7 +171,16 @@ def test_what_cannot_be_named_is_one_line(data, classifier, capsys, tmp_path):
         assert fault in refuse(capsys, *given, tmp_path / "odd.npy")
     (tmp_path / "joints.json").write_text("[1, 2]")
     said = refuse(capsys, *given, "--joints", tmp_path / "joints.json", clip)
-    assert "needs a list of 25 whole numbers" in said
+    assert "--joints" in said
+    assert "joints is not a list of 25 whole numbers" in said
+    said = refuse(capsys, *given, "--joints", "openpose", clip)
+    assert said.startswith("error: --joints openpose: known are kinect25, kinect20, ")
+    assert said.endswith("but there is no file openpose")
+    said = refuse(capsys, *given, "--unit", "ft", clip)
+    assert said == "error: --unit ft: known are m, cm, mm, inch or a number of metres above 0"
+    np.save(tmp_path / "odd.npy", np.ones((9, 17, 3)))
+    said = refuse(capsys, *given, tmp_path / "odd.npy")
+    assert said.endswith("or (bodies, F, 25, 3); joints h36m17 have 17")
 
 
 def test_torch_hub_gives_a_frozen_encoder_whose_features_are_the_evaluations(data):
@@ -193,3 +206,109 @@ def test_a_classifier_says_what_its_user_needs(classifier):
     assert about["pretrained"] == f"../trained/{START}"
     assert about["classes"] == list(ACTIONS["ntu60"])
     assert file_sha256(classifier.parent / about["pretrained"])
+
+
+MOTIONS = ("cmu", "bandai_namco", "100style")
+KINDS = (*MOTIONS, *LIMBS_OF, "kinect25")
+
+
+def recording(kind, folder):
+    """Write one recording of other joints, in inches; return its file and what it is in ours."""
+    if kind in MOTIONS:
+        root = body(kind)
+        rows = motion(root, 20, 5)
+        (folder / "clip.bvh").write_text(bvh_text(root, rows))
+        return folder / "clip.bvh", expected(root, rows, kind, 0.0254)
+    clip = np.zeros((3, 20, 25, 2), np.float32)
+    clip[..., 0] = random_body(np.random.default_rng(5), 20).transpose(2, 0, 1)
+    theirs = clip[..., 0].transpose(1, 2, 0)
+    if kind in LIMBS_OF:
+        theirs = other_skeleton(kind, clip)
+        for ours, limb in LIMBS_OF[kind].items():
+            clip[:, :, ours, 0] = theirs[:, list(limb)].mean(axis=1).T
+    np.save(folder / "clip.npy", theirs / 0.0254)
+    return folder / "clip.npy", clip
+
+
+def feature_of(data, parsed):
+    """Its feature (F,), by the plain normalisation."""
+    frames, label = np.array([parsed.shape[1]]), np.array([0])
+    arrays = SplitArrays(data, normalise_plain(parsed)[None], frames, label, ["clip"])
+    method, _ = load_encoder(str(data / "trained" / START), report=lambda line: None)
+    return extract(method, PackedSplit.from_arrays(arrays), "joint")[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_recording_of_any_known_joints_has_one_feature_on_every_way(
+    data, classifier, capsys, tmp_path, kind
+):
+    clip, parsed = recording(kind, tmp_path)
+    feature = feature_of(data, parsed)
+    given = {"joints": kind, "unit": "inch"}
+
+    checkpoint = data / "trained" / START
+    encoder = torch.hub.load(
+        str(ROOT), "hico", source="local", checkpoint=checkpoint, device="cpu", **given
+    )
+    torch.testing.assert_close(encoder.embed(clip), feature, rtol=1e-4, atol=1e-4)
+    if clip.suffix == ".npy":
+        torch.testing.assert_close(encoder.embed(np.load(clip)), encoder.embed(str(clip)))
+
+    options = [word for name, value in given.items() for word in (f"--{name}", value)]
+    named = say(
+        capsys, "--classifier", classifier, "--data-path", data, "--json", "--top", "60",
+        *options, clip,
+    )  # fmt: skip
+    (found,) = json.loads(named)
+    state = read(classifier)["state_dict"]
+    scores = (state["fc.weight"] @ feature + state["fc.bias"]).softmax(dim=0)
+    likely = {each["class"] - 1: each["probability"] for each in found["classes"]}
+    assert [likely[label] for label in range(60)] == pytest.approx(scores.tolist(), rel=1e-3)
+
+    train = PackedSplit.from_arrays(load_arrays(data / FOLDER, "train"))
+    gallery = extract(encoder.method, train, "joint")
+    away = 1 - torch.nn.functional.cosine_similarity(gallery.double(), feature.double()[None])
+    nearest = [(train.names[row], away[row].item()) for row in away.argsort()[:5].tolist()]
+    distances = [near["distance"] for near in found["nearest"]]
+    assert [near["name"] for near in found["nearest"]] == [name for name, _ in nearest]
+    assert distances == pytest.approx([each for _, each in nearest], abs=1e-4)
+
+    capsys.readouterr()
+    where = ("--data-path", data, "--pretrained", checkpoint, "--device", "cpu")
+    action_retrieval.main([str(word) for word in (*where, "--query-file", clip, *options)])
+    listed = capsys.readouterr().out.splitlines()
+    for name, distance in zip((name for name, _ in nearest), distances, strict=True):
+        assert any(f"distance {distance:.6f}" in line and name in line for line in listed)
+
+
+def test_joints_and_unit_may_stand_in_a_file_and_an_option_goes_before(data, tmp_path):
+    clip, parsed = recording("h36m17", tmp_path)
+    feature = feature_of(data, parsed)
+    (tmp_path / "dataset.json").write_text(json.dumps({"joints": "h36m17", "unit": "m"}))
+    encoder = torch.hub.load(
+        str(ROOT), "hico", source="local", checkpoint=data / "trained" / START, device="cpu",
+        joints=tmp_path / "dataset.json", unit=0.0254,
+    )  # fmt: skip
+    torch.testing.assert_close(encoder.embed(clip), feature, rtol=1e-4, atol=1e-4)
+
+
+def test_a_long_recording_is_cut_where_asked(data, classifier, capsys, tmp_path):
+    long = np.float32(random_body(np.random.default_rng(1), 311))
+    np.save(tmp_path / "clip.npy", long)
+    given = ("--classifier", classifier)
+    said = refuse(capsys, *given, tmp_path / "clip.npy")
+    assert said.endswith("not 1 to 300; cut it, or let --cut head or --cut centre do so")
+    cut = say(capsys, *given, "--cut", "centre", tmp_path / "clip.npy").splitlines()
+    np.save(tmp_path / "clip.npy", long[5:305])
+    assert cut == say(capsys, *given, tmp_path / "clip.npy").splitlines()
+
+
+def test_the_hub_refuses_joints_and_units_that_make_no_sense(data):
+    def load(**given):
+        checkpoint = data / "trained" / START
+        return torch.hub.load(str(ROOT), "hico", source="local", checkpoint=checkpoint, **given)
+
+    with pytest.raises(ValueError, match="unit is not m, cm, mm, inch"):
+        load(unit="ft")
+    with pytest.raises(ValueError, match="joints is not a list of 25"):
+        load(joints=[1, 2])

@@ -142,6 +142,9 @@ BY_SCRIPT = {
         ("--gallery", "a_b.txt", "search.gallery", "a_b.txt"),
         ("--query", "a_b.txt", "search.query", "a_b.txt"),
         ("--query-file", "a_b.skeleton", "search.query_file", Path("a_b.skeleton")),
+        ("--query-file c --joints", "smpl24", "reading.joints", "smpl24"),
+        ("--query-file c --unit", "mm", "reading.unit", "mm"),
+        ("--query-file c --cut", "head", "reading.cut", "head"),
         ("--output-path", "./my_run", "output_path", Path("./my_run")),
         ("--overwrite", "", "overwrite", True),
         ("--save-features", "a_b.npz", "search.save_features", Path("a_b.npz")),
@@ -583,6 +586,7 @@ FAULTS = [
         )
         for given in ("--query val", "--save-features a.npz", "--output-path out")
     ),
+    ("retrieval", "--unit mm", "--unit mm: only --query-file needs it"),
     ("pretraining", "--data-path ''", "--data-path: is empty; give a path"),
     ("pretraining", "--checkpoint-path ' '", "--checkpoint-path: is empty; give a path"),
     ("pretraining", "--epoch 3", "--epoch: no such option, did you mean --epochs?; see --help"),

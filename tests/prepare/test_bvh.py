@@ -332,11 +332,8 @@ def test_a_file_that_is_no_motion_is_named(text, fault):
     ("joints", "fault"),
     [
         ("cmu", "it has no joint Head, Hips, LThumb end, LeftArm, "),
-        (
-            "smpl24",
-            "its joints have names; give dataset.json joints, such as cmu, bandai_namco, 10",
-        ),
-        (None, "its joints have names; give dataset.json joints"),
+        ("smpl24", "its joints have names; choose joints that do, as those of cmu, bandai_namco"),
+        (None, "its joints have names; choose joints that do, as those of cmu"),
     ],
 )
 def test_a_motion_of_other_joints_is_a_bad_file(tmp_path, capsys, joints, fault):

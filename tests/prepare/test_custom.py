@@ -419,7 +419,7 @@ FLAT = "poses in two dimensions cannot be prepared; lift them to three first"
         ((4, 16, 3), "h36m17", "its shape is (4, 16, 3), not (F, 17, 3) or (bodies, F, 17, 3)"),
         ((4, 22, 3), "smpl24", "its shape is (4, 22, 3), not (F, 24, 3)"),
         ((4, 33, 4), "mediapipe33", "its shape is (4, 33, 4), not (F, 33, 3)"),
-        ((4, 25, 3), "cmu", "its joints have no names, but the joints of dataset.json do"),
+        ((4, 25, 3), "cmu", "its joints have no names, but those of the joint map do"),
         ((4, 25, 3), [[0, 30]] * 25, "not (F, 31 or more, 3)"),
     ],
 )
@@ -477,7 +477,7 @@ def test_long_recordings_are_cut_where_asked_and_counted(tmp_path, capsys, cut, 
 def test_a_long_recording_is_refused_with_what_helps(tmp_path, capsys):
     bodies = dict.fromkeys(PARSED, np.ones((301, 25, 3), np.float32))
     errors = refused(write_arrays(tmp_path / "raw", bodies), capsys)
-    said = "it has 301 frames, not 1 to 300; cut it, or let tools.prepare custom --cut head"
+    said = "it has 301 frames, not 1 to 300; cut it, or let --cut head"
     assert said in errors
 
 

@@ -11,6 +11,7 @@ import pretraining
 from tests.support.tiny import write_checkpoint, write_dataset
 from tools.evaluation.results import load_scores
 from tools.report import __main__ as report
+from tools.report.animation import animation
 
 SMALL = ("--encoder", "GRU", "--hidden-size", "8", "--granularity", "2")
 FAST = ("--knn-clips", "20", "12", "--queries", "6", "--map-clips", "10", "--frames", "8")
@@ -129,6 +130,11 @@ def test_the_same_command_makes_the_same_page(runs, capsys):
     assert made(runs, capsys, runs / "two") == made(runs, capsys, runs / "two")
 
 
+def test_the_picture_shows_the_gallery_of_the_page(runs, capsys):
+    found = made(runs, capsys, runs / "one", "--animation", runs / "picture.svg")
+    assert (runs / "picture.svg").read_text(encoding="utf-8") == animation(found)
+
+
 def test_a_published_checkpoint_is_told_its_data(runs, capsys):
     write_checkpoint(runs / "published" / "checkpoint_0450.pth.tar", granularity=2)
     data = ("--dataset", "ntu60", "--protocol", "cross_view", "--stream", "joint")
@@ -147,6 +153,7 @@ def test_a_published_checkpoint_is_told_its_data(runs, capsys):
         (["nowhere"], "no checkpoint at nowhere"),
         ([], "RUN: is missing"),
         (["x", "--output", "x.pdf"], "--output x.pdf: the name must end in .html"),
+        (["x", "--animation", "x.gif"], "--animation x.gif: the name must end in .svg"),
         (["x", "--knn-clips", "100"], "--knn-clips"),
         (["x", "--frames", "1"], "--frames 1: needs a whole number, 2 to 64"),
     ],

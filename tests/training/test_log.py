@@ -5,6 +5,7 @@ import json
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from tqdm import tqdm
 
 from tools.training import log
 from tools.training.log import METRICS, RunLog
@@ -66,8 +67,20 @@ def test_a_terminal_shows_one_bar_for_the_whole_run(tmp_path, monkeypatch, capsy
     run.close()
     shown = capsys.readouterr()
     assert shown.out.count("\n") == 1
-    assert "12/12" in shown.err
-    assert "loss 1.500 KNN 43.1 % (best 44.0, chance 6.2)" in shown.err
+    assert "epoch 2/2 100%|" in shown.err
+
+
+def test_eighty_columns_hold_how_far_it_is_loss_score_and_chance(tmp_path, monkeypatch):
+    monkeypatch.setattr(log.sys.stderr, "isatty", lambda: True)
+    run = RunLog(tmp_path, steps=4, epochs=451)
+    run.score("KNN 43.1 % (best 44.0, chance 6.2)")
+    run.start_epoch(350)
+    run.write(ROW | {"loss": 21.345678})
+    bar = tqdm.format_meter(**run._bar.format_dict | {"elapsed": 2e5, "n": 1404, "ncols": 79})
+    run.close()
+    assert bar.startswith("epoch 350/450 78%|")
+    assert bar.endswith("loss 21.3 KNN 43.1 % (best 44.0, chance 6.2)")
+    assert len(bar) <= 79
 
 
 def test_rows_and_events_hold_the_same_numbers_in_groups(tmp_path):

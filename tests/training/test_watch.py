@@ -126,6 +126,16 @@ def test_the_score_is_that_of_the_checkpoint_by_brute_force(data, runs):
     assert found["eval/knn1_untrained"] == first["eval/knn1"]
 
 
+def test_what_looks_are_measured_against_is_said_once(data, tmp_path, capsys):
+    pretrain(data, tmp_path, *WATCHED, "--epochs", "1")
+    first = rows(tmp_path, watched=True)[0]
+    said = (
+        f"nearest neighbours: {first['eval/knn1']:.1f} % before training, "
+        f"{first['eval/chance']:.1f} % by chance\n"
+    )
+    assert capsys.readouterr().out.count(said) == 1
+
+
 def test_a_stopped_run_catches_up_on_the_look_it_missed(data, runs, tmp_path, monkeypatch):
     save = Trainer._end_epoch
 
@@ -238,3 +248,12 @@ def test_features_are_looked_at_each_epoch_and_in_short_ones_for_a_small_share_o
 def test_two_numbers_of_clips_are_needed():
     with pytest.raises(ValueError, match="needs two numbers"):
         PretrainingOptions(watch=WatchOptions(knn_clips=(1, 2, 3)))
+
+
+def test_clips_of_another_origin_are_looked_at_where_they_are_trained_on(tmp_path):
+    folder = write_dataset(tmp_path / "data", train=14, val=6)
+    for part in ("train", "val"):
+        clips = np.load(folder / f"{part}_data_joint.npy")
+        np.save(folder / f"{part}_data_joint.npy", clips + 2)
+    pretrain(tmp_path / "data", tmp_path / "run", *WATCHED, "--origin", "any")
+    assert rows(tmp_path / "run", watched=True)

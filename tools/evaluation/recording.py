@@ -4,7 +4,7 @@ Axes: C=3 coordinates (metres), F recorded frames, V=25 joints, M=2 bodies. Of N
 are (N, 2·G·d), which are called (N, F) too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +14,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dataset.arrays import SplitArrays, load_arrays
-from dataset.custom import DESCRIPTION, read_description
+from dataset.custom import DESCRIPTION, read_description, read_joints, read_unit
 from dataset.packed import PackedSplit
 from dataset.skeleton import MAX_FRAMES
 from moco.method import Method
 from options.groups import DataOptions
+from options.recordings import ReadingOptions
 from options.retrieval import RetrievalOptions
 from tools.checkpoint import check_inputs
 from tools.evaluation.features import extract
 from tools.evaluation.neighbours import rank, vote
 from tools.evaluation.retrieval import encode, select
 from tools.evaluation.subject import Downstream
-from tools.prepare.formats import custom, ntu
+from tools.prepare.formats import custom
 from tools.prepare.pipeline.normalise import normalise
-from tools.prepare.pipeline.recordings import Recording
+from tools.prepare.pipeline.recordings import Noted, Recording
 from tools.prepare.pipeline.work import check
 
+Clip = Tensor | np.ndarray | str | Path
 LISTED = 10
 """Clips that are listed as nearest to a recording where nobody says how many."""
 
@@ -49,7 +51,7 @@ def list_nearest(downstream: Downstream, options: RetrievalOptions) -> list[str]
         OSError, ValueError: when the recording or the gallery cannot be read or compared.
     """
     search = options.search
-    query = read_recording(search.query_file, options.data, downstream.device)
+    query = read_recording(options, downstream.device)
     places = select(downstream, search.gallery, "--gallery")
     with downstream.frozen():
         gallery = encode(downstream, places, search.batch_size)
@@ -85,30 +87,47 @@ def nearest(gallery: Tensor, labels: Tensor, features: Tensor, k: int) -> tuple[
     return found, 1 - cosines
 
 
-def read_recording(path: Path, data: DataOptions, device: torch.device) -> PackedSplit:
-    """Read and normalise one recording to compare it with the clips of a split.
+def read_recording(options: RetrievalOptions, device: torch.device) -> PackedSplit:
+    """Read and normalise the recording of --query-file to compare it with the clips of a split.
 
     Args:
-        path: a file of any name, as `read_bodies` takes it; joints and units are those of the data
-            set's description, where it is one's own.
-        data: the split it will be compared with.
+        options: the recording, how it is read, and the split.
         device: where it is wanted.
 
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when it is no whole recording, has no body, or the split is of another form.
     """
+    path = options.search.query_file
     flag = f"--query-file {path}"
-    if not path.is_file():
-        raise FileNotFoundError(f"{flag}: no such file")
-    refuse_resized(data, flag)
-    description = data.data_path / data.dataset / DESCRIPTION
-    described = read_description(description) if description.is_file() else {}
+    refuse_resized(options.data, flag)
+    described = describe(options.reading, options.data.data_path, options.data.dataset)
+    bodies = read_bodies(path, custom.Reader.of(described, options.reading.cut), "--query-file ")
+    return as_split([bodies], [path.name], device)
+
+
+def describe(reading: ReadingOptions, data_path: Path | None, dataset: str) -> dict[str, Any]:
+    """Joints and unit of a recording: as given, or else as those of a data set of one's own.
+
+    Args:
+        reading: what was given.
+        data_path: folder of the prepared data sets; None where there is none.
+        dataset: name of the data set.
+
+    Raises:
+        ValueError: what was given makes no sense.
+    """
+    flag = f"--unit {reading.unit}"
     try:
-        bodies = read_bodies(path, described)
+        unit = reading.unit and read_unit(reading.unit)
+        if reading.joints is not None:
+            flag = f"--joints {reading.joints}"
+            return read_joints(reading.joints, unit)
     except ValueError as error:
         raise ValueError(f"{flag}: {error}") from None
-    return as_split([bodies], [path.name], device)
+    description = (data_path or Path()) / dataset / DESCRIPTION
+    own = data_path is not None and description.is_file()
+    return read_joints(read_description(description) if own else {}, unit)
 
 
 def refuse_resized(data: DataOptions, flag: str) -> None:
@@ -126,35 +145,42 @@ def refuse_resized(data: DataOptions, flag: str) -> None:
         )
 
 
-def read_bodies(path: Path, described: Mapping[str, Any] | None = None) -> np.ndarray:
+def read_bodies(path: Path, reader: custom.Reader, flag: str = "") -> np.ndarray:
     """Read one recording.
 
     Args:
         path: `.npy` of (F, V, 3) or (bodies, F, V, 3), or `.bvh`; any other file is a `.skeleton`.
-        described: `joints` and `unit` as a dataset.json says them; None for our 25 in metres.
+        reader: which joints, of which unit.
+        flag: what names the file, for messages.
 
     Returns:
         (3, F, 25, 2) float32 metres; absent bodies are zero.
 
     Raises:
+        FileNotFoundError: there is no such file.
         ValueError: it is no whole recording, is too long, or nobody is in it.
     """
-    ours = path.suffix in (".npy", custom.BVH)  # anything else is read as NTU's
-    read = custom.Reader.of(described or {}) if ours else ntu.read
-    return _checked(read(Recording(path.name, path, 0, {})))
+    if not path.is_file():
+        raise FileNotFoundError(f"{flag}{path}: no such file")
+    return _checked(lambda: reader(Recording(path.name, path, 0, {})), f"{flag}{path}")
 
 
-def bodies_of(clip: Tensor | np.ndarray) -> np.ndarray:
-    """Bring a clip of (T, 25, 3) or (2, T, 25, 3) metres to (3, T, 25, 2) float32, checked."""
+def bodies_of(clip: Tensor | np.ndarray, reader: custom.Reader, name: str) -> np.ndarray:
+    """Bring (T, V, 3) or (2, T, V, 3) of the reader's joints to (3, T, 25, 2) metres, checked."""
     array = clip.detach().cpu().numpy() if torch.is_tensor(clip) else np.asarray(clip)
-    return _checked(custom.Reader.of({}).parse(array))
+    return _checked(lambda: reader.parse(array), name)
 
 
-def _checked(bodies: np.ndarray) -> np.ndarray:
-    """Refuse what cannot be normalised: (3, F, 25, 2) metres."""
-    check(bodies)
-    if not bodies.any():
-        raise ValueError("there is nobody in it")
+def _checked(read: Callable[[], np.ndarray | Noted], name: str) -> np.ndarray:
+    """Refuse what cannot be normalised: (3, F, 25, 2) metres; a fault names the recording."""
+    try:
+        parsed = read()
+        bodies = parsed.coordinates if isinstance(parsed, Noted) else parsed
+        check(bodies)
+        if not bodies.any():
+            raise ValueError("there is nobody in it")
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
     return bodies
 
 
@@ -181,22 +207,25 @@ class FrozenEncoder(nn.Module):
     Attributes:
         method: whose encoder it is, in eval mode, without gradients.
         stream: what is read off the skeletons, a name of dataset.protocols.STREAMS.
+        reader: which joints of clips stand for our 25, and their unit of length.
 
     Raises:
         ValueError: a stream that the encoder does not read.
     """
 
-    def __init__(self, method: Method, stream: str) -> None:
+    def __init__(self, method: Method, stream: str, reader: custom.Reader) -> None:
         super().__init__()
         check_inputs(method.encoder.config, stream, "the encoder")
         self.method, self.stream = method.eval().requires_grad_(False), stream
+        self.reader = reader
 
-    def embed(self, clip: Tensor | np.ndarray | Sequence[Tensor | np.ndarray]) -> Tensor:
+    def embed(self, clip: Clip | Sequence[Clip]) -> Tensor:
         """Describe one clip, or several.
 
         Args:
-            clip: (T, 25, 3) or, of two bodies, (2, T, 25, 3), in metres, 1 <= T <= 300; absent
-                joints are zero. Or a list of N such clips.
+            clip: (T, V, 3) or, of two bodies, (2, T, V, 3), 1 <= T <= 300, with the joints and unit
+                of `reader`; absent joints are zero. Or the name of a file. Or a list of N such
+                clips.
 
         Returns:
             (F,) features, or (N, F) of a list.
@@ -207,10 +236,10 @@ class FrozenEncoder(nn.Module):
         several = isinstance(clip, list | tuple)
         recordings = []
         for number, each in enumerate(clip if several else [clip]):
-            try:
-                recordings.append(bodies_of(each))
-            except ValueError as error:
-                raise ValueError(f"clip {number}: {error}") from None
+            if isinstance(each, str | Path):
+                recordings.append(read_bodies(Path(each), self.reader))
+            else:
+                recordings.append(bodies_of(each, self.reader, f"clip {number}"))
         features = self.features(recordings, [str(number) for number in range(len(recordings))])
         return features if several else features[0]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dataset.actions import class_names
-from dataset.skeleton import JOINT_NAMES, PARENTS
+from dataset.skeleton import JOINT_NAMES, PARENTS, SIDES
 from moco.heads import LEVELS
 from options.groups import RANDOM, DataOptions
 from options.parser import flat
@@ -103,7 +103,7 @@ def collect(options: ReportOptions, tick: Tick = lambda text: None) -> Json:
         "training": TRAINING,
         "bones": list(PARENTS),
         "joints": list(JOINT_NAMES),
-        "sides": [_side(name) for name in JOINT_NAMES],
+        "sides": list(SIDES),
         "clips": store.clips,
         "runs": runs,
     }
@@ -111,10 +111,6 @@ def collect(options: ReportOptions, tick: Tick = lambda text: None) -> Json:
 
 def _folders(options: ReportOptions) -> list[RunFolder]:
     return [RunFolder.read(path) for path in options.runs]
-
-
-def _side(joint: str) -> str:
-    return next((side for side in ("left", "right") if side in joint), "middle")
 
 
 def _open(folder: RunFolder, splits: Splits, options: ReportOptions) -> Shown:

@@ -27,6 +27,10 @@ TAGS = {
 """What TensorBoard calls a value, where its group and name do not say it."""
 
 
+BAR = "{desc} {percentage:.0f}%|{bar}|{remaining} left{postfix}"
+"""Short, so that 80 columns hold loss, score, the best one and chance."""
+
+
 class RunLog:
     """Scalars of one run, in its checkpoint folder.
 
@@ -63,7 +67,10 @@ class RunLog:
         self._said, self._line, self._score = -float("inf"), "", ""
         self._bar: tqdm | None = None
         if sys.stderr.isatty():
-            self._bar = tqdm(total=steps * epochs, initial=first_step, unit="batch", leave=True)
+            total = steps * epochs
+            self._bar = tqdm(
+                total=total, initial=first_step, bar_format=BAR, dynamic_ncols=True, leave=True
+            )
 
     def earlier(self) -> list[Row]:
         """The rows of the run that this one goes on from."""
@@ -83,7 +90,7 @@ class RunLog:
     def start_epoch(self, epoch: int, batch: int = 0) -> None:
         """Begin to show an epoch, counted from 0, at one of its batches."""
         if self._bar is not None:
-            self._bar.set_description(f"epoch {epoch}/{self.epochs - 1}")
+            self._bar.set_description_str(f"epoch {epoch}/{self.epochs - 1}")
 
     def advance(self) -> None:
         """One more batch is done."""
@@ -111,7 +118,7 @@ class RunLog:
             f"lr {row['learning_rate']:.2g}  {row['clips_per_second']:.0f} clips/s"
         )
         if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {row['loss']:.3f} {self._score}".rstrip())
+            self._bar.set_postfix_str(f"loss {row['loss']:.3g} {self._score}".rstrip())
         elif clock() - self._said >= self.seconds:
             self._say_line()
 

@@ -65,6 +65,11 @@ class Watch:
             for line in remarks(self.trainer):
                 self.log.say(line)
         self._look()
+        if self.knn is not None and self.untrained is not None:
+            self.log.say(
+                f"nearest neighbours: {self.untrained:.1f} % before training, "
+                f"{self.knn.chance:.1f} % by chance"
+            )
 
     def after_epoch(self) -> None:
         """Look where it is time to; a run that is to stop is looked at when it goes on."""
@@ -101,12 +106,11 @@ class Watch:
             self.untrained = score
         self.best = max(self.best, score)
         row = self._place | {KNN: score, CHANCE: chance}
-        before = "" if self.untrained is None else f", before {self.untrained:.1f}"
         if self.untrained is not None:
             row[UNTRAINED] = self.untrained
         self._seen.add(row["step"])
         self.log.record(row)
-        self.log.score(f"KNN {score:.1f} % (best {self.best:.1f}{before}, chance {chance:.1f})")
+        self.log.score(f"KNN {score:.1f} % (best {self.best:.1f}, chance {chance:.1f})")
         if score < chance and self.trainer.progress.step and not self._warned:
             self._warned = True
             self.log.say(
@@ -160,7 +164,7 @@ class Neighbours:
         gallery, queries = options.watch.knn_clips
         generator = torch.Generator().manual_seed(SAMPLE_SEED)
         rows = _sample(len(train), gallery, generator)
-        arrays = load_arrays(options.data.folder, "val")
+        arrays = load_arrays(options.data.folder, "val", origin=options.data.origin)
         chosen = _chosen(arrays, _sample(len(arrays.names), queries, generator))
         test = PackedSplit.from_arrays(chosen, train.device)
         classes = 1 + int(max(train.labels.max(), test.labels.max()))

@@ -16,11 +16,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dataset.arrays import map_array
-from dataset.custom import DESCRIPTION, UNITS, custom, is_unit, read_description
+from dataset.custom import DESCRIPTION, UNITS, custom, read_description, read_unit
 from dataset.joint_maps import JOINT_MAPS, JointMap, joint_map, several
 from dataset.skeleton import MAX_FRAMES, NUM_COORDINATES
-from options.parser import one_of, option
+from options.parser import changed
 from options.prepare import BuildOptions, raw_option
+from options.recordings import ReadingOptions
 from tools.files import write_whole
 from tools.prepare.formats import ntu
 from tools.prepare.pipeline.build import build
@@ -64,17 +65,6 @@ _AT_ZERO = 1e-6  # metres
 _BASE_OF_SPINE, _HIPS = 0, (12, 16)
 
 
-def _unit(text: str) -> str | float:
-    """Read a unit of length."""
-    try:
-        unit = text if text in UNITS else float(text)
-    except ValueError:
-        unit = ""
-    if not is_unit(unit):
-        raise ValueError(f"known are {', '.join(UNITS)} or a number of metres above 0")
-    return unit
-
-
 @dataclass(frozen=True, kw_only=True)
 class Options(BuildOptions):
     """What the description of the data set does not say."""
@@ -85,18 +75,11 @@ class Options(BuildOptions):
     )
     schema: ClassVar = SCHEMA
     raw: Path = raw_option("folder of .npy, .bvh or .skeleton files and the dataset.json")
-    cut: str | None = option(
-        None,
-        read=one_of(("head", "centre")),
-        metavar="NAME",
-        help=f"what is kept of .npy and .bvh files of more than {MAX_FRAMES} frames: head | centre",
-        shown="none; they are bad files",
-    )
-    unit: str | float | None = option(
-        None,
-        read=_unit,
-        metavar="UNIT",
-        help=f"length of 1 in .npy and .bvh files: {' | '.join(UNITS)} | metres",
+    cut: str | None = changed(ReadingOptions, "cut", shown="none; they are bad files")
+    unit: str | float | None = changed(
+        ReadingOptions,
+        "unit",
+        read=read_unit,
         shown="as dataset.json says; else m in .npy, cm in .bvh",
     )
 
@@ -135,16 +118,20 @@ class Reader:
         return cls(joint_map(described.get("joints")), UNITS.get(unit, unit), cut)
 
     def __call__(self, recording: Recording) -> np.ndarray | Noted:
-        """Read one recording: (3, F, 25, 2) float32 metres; absent bodies are zero."""
+        """Read `.npy`, `.bvh`, or any other file as a `.skeleton`.
+
+        Returns:
+            (3, F, 25, 2) float32 metres; absent bodies are zero.
+        """
         path = recording.path
-        if path.suffix == ntu.SUFFIX:
-            return ntu.read(recording)
-        return self._read_bvh(path) if path.suffix == BVH else self.parse(map_array(path, "it", ""))
+        if path.suffix == ".npy":
+            return self.parse(map_array(path, "it", ""))
+        return self._read_bvh(path) if path.suffix == BVH else ntu.read(recording)
 
     def parse(self, bodies: np.ndarray) -> np.ndarray | Noted:
         """Bring (F, J, 3) or (M, F, J, 3) to (3, F, 25, 2) float32."""
         if self.joints.named:
-            raise ValueError("its joints have no names, but the joints of dataset.json do")
+            raise ValueError("its joints have no names, but those of the joint map do")
         if bodies.dtype.kind not in "fiu":
             raise ValueError(f"it holds {bodies.dtype}, not numbers")
         shape = bodies.shape
@@ -164,16 +151,18 @@ class Reader:
         fits = usual and shape[-1] == NUM_COORDINATES
         if not fits or shape[-2] < least or shape[-2] != (count or shape[-2]):
             wanted = str(count) if count else f"{least} or more"
+            like = [name for name, one in JOINT_MAPS.items() if usual and one.count == shape[-2]]
+            hint = f"; joints {like[0]} have {shape[-2]}" if like else ""
             raise ValueError(
-                f"its shape is {shape}, not (F, {wanted}, 3) or (bodies, F, {wanted}, 3)"
+                f"its shape is {shape}, not (F, {wanted}, 3) or (bodies, F, {wanted}, 3){hint}"
             )
 
     def _read_bvh(self, path: Path) -> np.ndarray | Noted:
         """Read one motion: (3, F, 25, 2) float32, the second body zero."""
         if not self.joints.named:
             raise ValueError(
-                f"its joints have names; give dataset.json joints, such as {', '.join(_NAMED)}, or "
-                "25 names"
+                "its joints have names; choose joints that do, as those of "
+                f"{', '.join(_NAMED)}, or 25 names"
             )
         joints, values = read_bvh(path.read_bytes())
         names = [joint.name for joint in joints]
@@ -193,7 +182,7 @@ class Reader:
         if self.cut is None:
             raise ValueError(
                 f"it has {frames.shape[axis]} frames, not 1 to {MAX_FRAMES}; cut it, or let "
-                "tools.prepare custom --cut head or --cut centre do so"
+                "--cut head or --cut centre do so"
             )
         begin = more // 2 if self.cut == "centre" else 0
         return frames.take(range(begin, begin + MAX_FRAMES), axis)
