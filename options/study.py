@@ -49,7 +49,8 @@ class Study:
         encoder: kind of the sequence encoder.
         seeds: of pre-trainings and evaluations; differences are taken between equal seeds.
         common: options of the scripts everywhere, before all others.
-        settings: options of pretraining.py by the name of the setting, after all others.
+        settings: options of pretraining.py by the name of the setting, after the others.
+        only_here: options of pretraining.py for one setting on one split, after all others.
         baseline: the setting that the others are compared with.
         evaluations: keys of EVALUATIONS.
         equal_time: settings that are also trained for the baseline's processor time.
@@ -62,6 +63,7 @@ class Study:
     seeds: tuple[int, ...]
     common: Mapping[str, Words]
     settings: Mapping[str, Words]
+    only_here: Mapping[tuple[Split, str], Words]
     baseline: str
     evaluations: tuple[str, ...]
     equal_time: tuple[str, ...] = ()
@@ -79,6 +81,8 @@ class Study:
         ]
         if mode == PRETRAINING:
             found.append((f"settings.{setting}", self.settings[setting]))
+            more = self.only_here.get((split, setting), ())
+            found.append((f"data.{' '.join(split)}.settings.{setting}", more))
         return found
 
     def encoder_words(self, split: Split, setting: str) -> list[str]:
@@ -160,9 +164,11 @@ def _build(path: Path, content: Any, known: Mapping[str, DataSet]) -> Study:
         if timed(name) in settings:
             fault = f"settings has {timed(name)} too; rename that"
             raise _StudyError(f"equal_time {name}: {fault}")
+    data, only_here = _data(given["data"], known, list(settings))
     return Study(
         path=path,
-        data=_data(given["data"], known),
+        data=data,
+        only_here=only_here,
         encoder=_known("encoder", given["encoder"], list(ENCODERS)),
         seeds=_seeds(given["seeds"]),
         common=_by_mode("common", given.get("common", {})),
@@ -220,18 +226,25 @@ def _setting(name: str) -> str:
     return name
 
 
-def _data(value: Any, known: Mapping[str, DataSet]) -> dict[Split, dict[str, Words]]:
+def _data(
+    value: Any, known: Mapping[str, DataSet], settings: Sequence[str]
+) -> tuple[dict[Split, dict[str, Words]], dict[tuple[Split, str], Words]]:
+    """Options of each split, and of single settings there."""
     found: dict[Split, dict[str, Words]] = {}
+    only_here: dict[tuple[Split, str], Words] = {}
     for number, one in enumerate(_list("data", value)):
         key, needed = f"data[{number}]", ("dataset", "protocol")
-        given = _object(key, one, (*needed, *_MODES), needed)
+        given = _object(key, one, (*needed, *_MODES, "settings"), needed)
         dataset = _known(f"{key}.dataset", given["dataset"], list(known))
         protocol = _known(f"{key}.protocol", given["protocol"], list(known[dataset].folders))
         if (dataset, protocol) in found:
             raise _StudyError(f"{key}: {dataset} {protocol} stands there twice")
         texts = {mode: given[mode] for mode in _MODES if mode in given}
-        found[dataset, protocol] = _by_mode(key, texts)
-    return found
+        split = dataset, protocol
+        found[split] = _by_mode(key, texts)
+        for name, text in _object(f"{key}.settings", given.get("settings", {}), settings).items():
+            only_here[split, name] = _words(f"{key}.settings.{name}", text, allowed=(_STREAM,))
+    return found, only_here
 
 
 def _by_mode(key: str, value: Any) -> dict[str, Words]:

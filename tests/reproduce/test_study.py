@@ -149,6 +149,18 @@ def test_later_words_override_earlier_ones(go):
     assert rates == {"ntu60": 0.5, "ntu120": 0.25}
 
 
+def test_a_setting_may_have_words_of_its_own_on_a_data_set(go):
+    data = [{**STUDY["data"][0], "settings": {"long": "--epochs 7"}}, STUDY["data"][1]]
+    runner = go(data=data, settings={"hico": "", "long": "--epochs 30"}, seeds=[0])[1]
+    epochs = {
+        (cell.run.dataset, cell.run.setting): runner.asked[cell].training.epochs
+        for cell in runner.asked
+        if cell.mode == PRETRAINING
+    }
+    ours = {("ntu60", "hico"): 10, ("ntu60", "long"): 7}
+    assert epochs == ours | {("ntu120", "hico"): 2, ("ntu120", "long"): 30}
+
+
 def test_a_random_encoder_has_the_sizes_and_the_seed_of_the_baseline(go):
     scripts, runner = go(**ONE)
     for seed in (0, 1):
@@ -219,6 +231,14 @@ def test_a_study_of_the_project_is_read(path, tmp_path):
         (
             {"data": [{**STUDY["data"][0], "knn": "--knn 3"}]},
             "data.ntu60 cross_subject.knn: --knn: no such option",
+        ),
+        (
+            {"data": [{**STUDY["data"][0], "settings": {"full": ""}}]},
+            "data[0].settings has full: known are hico, wrap, bone",
+        ),
+        (
+            {"data": [{**STUDY["data"][0], "settings": {"wrap": "--epoch 3"}}]},
+            "data.ntu60 cross_subject.settings.wrap: --epoch: no such option",
         ),
         ({"equal_time": ["hico"]}, "equal_time hico: it is the baseline"),
         ({"equal_time": ["full"]}, "equal_time full: known are hico, wrap, bone"),
