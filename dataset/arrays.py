@@ -9,7 +9,8 @@ Axes: N clips, C=3 coordinates (metres), T frames, V=25 joints, M=2 bodies.
 Splits of the kind frame50 have {part}_position.npy (N, 3, 50, 25, 2) instead, and no frame counts:
 every clip counts all its frames. Their labels may be {part}_label.npy, without names. While parts
 are being written they lie in a folder beside, whose name ends in ".partial"; then that folder takes
-the place of the old one.
+the place of the old one. Of one's own data set that is the folder of all protocols, in which its
+description lies.
 """
 
 import io
@@ -25,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from dataset.custom import DESCRIPTION
 from dataset.origin import FRAME50, PUBLISHED, odd_size, origin
 from dataset.pickles import load_plain
 from dataset.prepared import PREPARED, read_prepared, warn_once, whole
@@ -276,17 +278,17 @@ def map_array(path: Path, called: str = "", next_step: str = AGAIN) -> np.ndarra
 def _must_exist(path: Path) -> None:
     if path.is_file():
         return
-    if _partial(path).is_file():
+    if any(_partial(path, root).is_file() for root in (path.parent, path.parent.parent)):
         raise FileNotFoundError(
             f"{path} is not finished; run the same python -m tools.prepare command to complete it"
         )
     raise FileNotFoundError(f"no file {path}; check --data-path or run python -m tools.prepare")
 
 
-def _partial(path: Path) -> Path:
-    """Where a file lies until its folder is finished; beside the folder that a link leads to."""
-    folder = path.parent.resolve()
-    return folder.with_name(folder.name + PARTIAL) / path.name
+def _partial(path: Path, root: Path) -> Path:
+    """Where a file lies until its root is finished; beside the folder that a link leads to."""
+    place = root.resolve()
+    return place.with_name(place.name + PARTIAL) / path.relative_to(root)
 
 
 class SplitWriter:
@@ -298,7 +300,12 @@ class SplitWriter:
     """
 
     def __init__(
-        self, folder: Path | str, part: str, clips: int, frames: int | None = None
+        self,
+        folder: Path | str,
+        part: str,
+        clips: int,
+        frames: int | None = None,
+        root: Path | None = None,
     ) -> None:
         """Describe a part; nothing is written yet.
 
@@ -307,6 +314,8 @@ class SplitWriter:
             part: "train" or "val".
             clips: how many clips it will hold, N >= 1.
             frames: that all clips were resized to; without it they are recorded ones.
+            root: the folder that is put in place at once, with all that lies in it; without it that
+                of the protocol.
 
         Raises:
             ValueError: when there is no clip.
@@ -315,6 +324,7 @@ class SplitWriter:
             raise ValueError(f"the {part} part of {folder} would hold no clip")
         self.files = SplitFiles.of(folder, part, resized=frames is not None)
         self.part, self.clips, self.resized = part, clips, frames is not None
+        self.root = self.folder if root is None else root
         self._clip_shape = (NUM_COORDINATES, frames or MAX_FRAMES, NUM_JOINTS, NUM_BODIES)
 
     @property
@@ -325,7 +335,11 @@ class SplitWriter:
     @property
     def unfinished(self) -> Path:
         """The folder that all is written to until it is published."""
-        return _partial(self.files.data).parent
+        return self.place(self.files.data).parent
+
+    def place(self, path: Path) -> Path:
+        """Where a file of the root lies until it is published."""
+        return _partial(path, self.root)
 
     @property
     def paths(self) -> list[Path]:
@@ -351,20 +365,19 @@ class SplitWriter:
     @property
     def size_on_disk(self) -> int:
         """Bytes that the file of coordinates takes now; less than its size until all is written."""
-        path = _partial(self.files.data)
+        path = self.place(self.files.data)
         return path.stat().st_blocks * 512 if path.is_file() else 0
 
     def create(self) -> None:
         """Start the file of coordinates anew, with all clips zero."""
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        self.unfinished.mkdir(exist_ok=True)
-        with unfinished_file(self.files.data) as file:
+        self.unfinished.mkdir(parents=True, exist_ok=True)
+        with unfinished_file(self.place(self.files.data)) as file:
             file.write(self._header())
             file.truncate(self.size)
 
     def is_started(self) -> bool:
         """Whether an interrupted writer of the same shape has left its coordinates here."""
-        path = _partial(self.files.data)
+        path = self.place(self.files.data)
         if not path.is_file() or path.stat().st_size != self.size:
             return False
         with path.open("rb") as file:
@@ -382,13 +395,13 @@ class SplitWriter:
         """
         if clip.shape != self.shape[1:] or not 0 <= row < self.clips:
             raise ValueError(f"clip {clip.shape} does not fit row {row} of {self.shape}")
-        with unfinished_file(self.files.data, "r+b") as file:
+        with unfinished_file(self.place(self.files.data), "r+b") as file:
             file.seek(len(self._header()) + row * self._row_size)
             file.write(np.ascontiguousarray(clip, dtype=np.float32).data)
 
     def sync(self) -> None:
         """Return when everything written so far, by any process, is on the disk itself."""
-        with unfinished_file(self.files.data, "r+b") as file:
+        with unfinished_file(self.place(self.files.data), "r+b") as file:
             os.fsync(file.fileno())
 
     def drop(self, rows: Iterable[int]) -> None:
@@ -402,7 +415,7 @@ class SplitWriter:
         if not kept:
             raise ValueError(f"no clip would be left in {self.files.data}")
         start = len(self._header())
-        with unfinished_file(self.files.data, "r+b") as file:
+        with unfinished_file(self.place(self.files.data), "r+b") as file:
             for new, old in enumerate(kept):
                 if new != old:
                     file.seek(start + old * self._row_size)
@@ -416,11 +429,12 @@ class SplitWriter:
 
     def discard(self) -> None:
         """Remove everything unfinished, and bring back what a killed process had put aside."""
-        recover(self.folder.resolve())
-        for path in (*astuple(self.files), self.folder / PREPARED):
-            _partial(path).unlink(missing_ok=True)
+        recover(self.root.resolve())
+        for path in (*astuple(self.files), self.folder / PREPARED, self.root / DESCRIPTION):
+            self.place(path).unlink(missing_ok=True)
         with suppress(OSError):  # the other part, or files of others, are in it
             self.unfinished.rmdir()
+            self.place(self.root).rmdir()
 
     def describe(
         self, names: Sequence[str], labels: Sequence[int], num_frames: Sequence[int]
@@ -438,14 +452,14 @@ class SplitWriter:
         counts = [len(names), len(labels), len(num_frames)]
         if counts != [self.clips] * 3:
             raise ValueError(f"{counts} names, labels, frame counts for {self.clips} clips")
-        with unfinished_file(self.files.labels) as file:
+        with unfinished_file(self.place(self.files.labels)) as file:
             pickle.dump((list(names), [int(label) for label in labels]), file, protocol=4)
             _flush(file)
         if self.resized:
             return
         counts = io.BytesIO()  # np.save into a file itself does not say why the disk took no more
         np.save(counts, np.asarray(num_frames, dtype=np.int64))
-        with unfinished_file(self.files.num_frames) as file:
+        with unfinished_file(self.place(self.files.num_frames)) as file:
             file.write(counts.getbuffer())
             _flush(file)
 
@@ -458,15 +472,14 @@ class SplitWriter:
 
 
 def publish(writers: Sequence[SplitWriter]) -> None:
-    """Put described parts in place, each folder at once.
+    """Put described parts in place, each root at once.
 
     A process that reads meanwhile, or a kill at any moment, finds the old folder or the new one.
     """
     for writer in writers:
         writer.sync()
-    for folder in dict.fromkeys(writer.folder for writer in writers):
-        place = folder.resolve()
-        put_in_place(_partial(place / PREPARED).parent, place, dropped=(PREPARED,))
+    for root in dict.fromkeys(writer.root for writer in writers):
+        put_in_place(_partial(root, root), root.resolve(), dropped=(PREPARED,))
 
 
 @contextmanager
@@ -474,20 +487,19 @@ def unfinished_file(path: Path, mode: str = "wb") -> Iterator[io.BufferedWriter]
     """Open a file in the folder that is not published yet, anew or as it is there.
 
     Args:
-        path: where the file is going to lie.
+        path: of the unfinished file, as `SplitWriter.place` names it.
         mode: "wb" for a new file; one that is there may be a reader's and is not written into.
 
     Raises:
         OSError: names the file; of a full disk the system does not.
     """
-    partial = _partial(path)
     try:
         if mode == "wb":
-            partial.unlink(missing_ok=True)
-        with partial.open(mode) as file:
+            path.unlink(missing_ok=True)
+        with path.open(mode) as file:
             yield file
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(partial)) from None
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def _flush(file: io.BufferedWriter) -> None:

@@ -13,7 +13,8 @@ _ASIDE = ".old"
 def put_in_place(new: Path, folder: Path, dropped: Collection[str] = ()) -> None:
     """Put a folder in the place of another and remove the other.
 
-    Files of others that lie in the old folder come along, unless the new one has such a name.
+    Files of others that lie in the old folder come along, unless the new one has such a name; so do
+    those in folders that both have.
 
     Args:
         new: a finished folder, beside the other.
@@ -21,10 +22,9 @@ def put_in_place(new: Path, folder: Path, dropped: Collection[str] = ()) -> None
         dropped: names of files that do not come along.
     """
     if folder.is_dir():
-        for path in folder.iterdir():
-            if path.is_file() and path.name not in dropped and not (new / path.name).exists():
-                os.link(path, new / path.name)
-    _sync(new)
+        _bring_along(folder, new, dropped)
+    for path in (new, *filter(Path.is_dir, new.iterdir())):
+        _sync(path)
     if not folder.is_dir():
         new.rename(folder)
     elif not _exchange(new, folder):
@@ -34,6 +34,16 @@ def put_in_place(new: Path, folder: Path, dropped: Collection[str] = ()) -> None
     _sync(folder.parent)
     if new.is_dir():
         _remove(new, folder)
+
+
+def _bring_along(old: Path, new: Path, dropped: Collection[str]) -> None:
+    """Link the files of an old folder, and of folders in it that the new one has too, into that."""
+    for path in old.iterdir():
+        other = new / path.name
+        if path.is_file() and path.name not in dropped and not other.exists():
+            os.link(path, other)
+        elif path.is_dir() and not path.is_symlink() and other.is_dir():
+            _bring_along(path, other, dropped)
 
 
 def recover(folder: Path) -> None:
@@ -54,12 +64,15 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _remove(old: Path, folder: Path) -> None:
-    """Remove a replaced folder; folders in it move to the new one."""
+    """Remove a replaced folder; folders in it that the new one has not move there."""
     for path in list(old.iterdir()):
-        if path.is_dir() and not path.is_symlink():
-            path.rename(folder / path.name)
-        else:
+        other = folder / path.name
+        if not path.is_dir() or path.is_symlink():
             path.unlink()
+        elif other.is_dir():
+            _remove(path, other)
+        else:
+            path.rename(other)
     old.rmdir()
 
 

@@ -216,14 +216,28 @@ def held(folder: Path, wanted: bool = True) -> Iterator[int]:
         yield -1
         return
     folder.mkdir(parents=True, exist_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(folder / ".lock", flags, 0o666)
-    try:
-        if not _lock(descriptor):
-            raise ValueError(
-                f"{folder}: another run, or a script that it began, is at work there; wait for its "
-                "end or choose another folder"
-            )
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    file = open_locked(folder / ".lock")
+    if file is None:
+        raise ValueError(
+            f"{folder}: another run, or a script that it began, is at work there; wait for its "
+            "end or choose another folder"
+        )
+    with file:
+        yield file.fileno()
+
+
+def open_locked(path: Path) -> io.FileIO | None:
+    """Open a file, made if need be, as the only process that has it open; None where one has.
+
+    What is written goes to its end. Whoever holds it may remove it.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    while True:
+        file = io.FileIO(os.open(path, flags, 0o666), "r+b")
+        if not _lock(file.fileno()):
+            file.close()
+            return None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                return file
+        file.close()  # the one before removed it in between

@@ -22,6 +22,7 @@ import numpy as np
 from scipy.io import savemat
 
 from dataset.arrays import load_split
+from dataset.custom import DESCRIPTION
 from dataset.protocols import PARTS
 from tests.oracles.prepare import normalise_plain
 from tests.prepare.test_bvh import body, bvh_text, motion
@@ -38,7 +39,11 @@ from tests.support.other_formats import (
 )
 from tools.prepare.__main__ import main as prepare
 
-OURS = ("dataset/", "tools/prepare/pipeline/", "tools/prepare/formats/frame50")
+OURS = (
+    "dataset/",
+    "tools/prepare/pipeline/",
+    *(f"tools/prepare/formats/{n}" for n in ("frame50", "custom")),
+)
 """Of these files each line is a moment to be killed at."""
 _LAST = 100
 """Lines at the end of a run in which folders are put in place."""
@@ -82,7 +87,11 @@ def write_custom(raw: Path, seed: int) -> None:
         "name": "our_lab",
         "classes": ["A007", "A055"],
         "pattern": r"(?P<camera>\w+)-(?P<person>\w+)-(?P<class>\w+)",
-        "protocols": {"by_camera": {"by": "camera", "train": ["001"]}},
+        "protocols": {
+            "by_camera": {"by": "camera", "train": ["001"]},
+            "by_person": {"by": "person", "train": ["P001"]},
+        },
+        "title": f"take {seed}",
     }
     (raw / "dataset.json").write_text(json.dumps(described))
 
@@ -270,8 +279,17 @@ class Case:
         return [f"{self.name}, line {deadly} of {count}: {fault}" for fault in faults]
 
     def _strange(self) -> list[Path]:
-        """Return the protocols' folders that hold neither source's arrays."""
-        return [path for path in self.known[0] if not self.is_whole(path)]
+        """Return the protocols' folders that hold neither source's arrays.
+
+        One's own data set is whole with its description and the arrays of all protocols.
+        """
+        strange = [path for path in self.known[0] if not self.is_whole(path)]
+        for path in self.out.glob(f"*/{DESCRIPTION}"):
+            now = path.read_bytes(), {one: content(self.out / one) for one in self.known[0]}
+            name = path.relative_to(self.out).as_posix()
+            wholes = zip((whole[name] for whole in self.whole), self.known, strict=True)
+            strange += [] if now in wholes else [path]
+        return strange
 
     def is_whole(self, path: Path) -> bool:
         return content(self.out / path) in (known[path] for known in self.known)

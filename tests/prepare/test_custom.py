@@ -1,6 +1,7 @@
 """One's own recordings: described by a JSON, prepared like NTU, known to every script."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dataset import arrays as arrays_module
 from dataset.arrays import load_arrays
 from dataset.protocols import DATASETS, PARTS, load_datasets, split_folder
 from options import classification, pretraining
@@ -506,3 +508,38 @@ def test_help_shows_the_whole_description_and_what_it_shows_is_taken(tmp_path, c
 def test_classes_keep_their_names(tmp_path):
     known = load_datasets(prepare(write(tmp_path / "raw")))
     assert known["our_lab"].class_names == CLASSES
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_description_and_arrays_of_all_protocols_are_put_in_place_at_once(
+    tmp_path, monkeypatch, moment
+):
+    """As a kill between any two steps would leave them."""
+    two = {"cross_subject": CROSS, "wave_or_not": {"by": "class", "train": ["point"]}}
+    old, new = changed(protocols=two, title="old"), changed(protocols=two, title="new", unit="cm")
+    out = prepare(write(tmp_path / "raw", old))
+    folder = out / "our_lab"
+    (folder / "cross_subject" / "notes").write_text("mine")
+    put_in_place = arrays_module.put_in_place
+
+    def stop(*given: object, **more: object) -> None:
+        if moment == "after":
+            put_in_place(*given, **more)
+        os._exit(9)
+
+    write(tmp_path / "raw", new)
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr(arrays_module, "put_in_place", stop)
+        prepare(tmp_path / "raw")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    titles = [json.loads((folder / "dataset.json").read_text())["title"]]
+    for protocol in two:
+        sizes = np.abs(load_arrays(folder / protocol, "train").data).max(axis=(1, 2, 3, 4))
+        titles.append("new" if sizes.min() < 0.1 else "old")  # a .skeleton file has its own unit
+    assert titles == (["new"] * 3 if moment == "after" else ["old"] * 3)
+    prepare(tmp_path / "raw")
+    assert json.loads((folder / "dataset.json").read_text())["title"] == "new"
+    assert (folder / "cross_subject" / "notes").read_text() == "mine"
+    assert [path.name for path in out.iterdir()] == ["our_lab"]

@@ -9,7 +9,7 @@ Axes: F frames, C=3 coordinates (metres), J joints of the files, V=25 joints, M=
 import json
 import re
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,7 +22,6 @@ from dataset.skeleton import MAX_FRAMES, NUM_COORDINATES
 from options.parser import changed
 from options.prepare import BuildOptions, raw_option
 from options.recordings import ReadingOptions
-from tools.files import write_whole
 from tools.prepare.formats import ntu
 from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.bvh import places, read_bvh
@@ -91,9 +90,9 @@ def prepare(options: Options) -> None:
     if options.unit is not None:
         described["unit"] = options.unit
         content = json.dumps(described, indent=2, ensure_ascii=False).encode()
-    build(collect(options.raw, described, options.cut), options)
+    found = collect(options.raw, described, options.cut)
+    build(replace(found, description=content), options)
     name = described["name"]
-    write_whole(options.out / name / DESCRIPTION, lambda file: file.write(content))
     print(f"  scripts know it as {name} with --data-path {options.out}")
 
 

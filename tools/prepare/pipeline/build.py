@@ -50,7 +50,8 @@ def build(collection: Collection, options: BuildOptions) -> None:
         raise _refusal(collection.bad, item)
     recordings = sorted(collection.recordings, key=attrgetter("name"))
     collection = replace(collection, recordings=recordings)
-    splits = Splits(collection.dataset, recordings, options.out)
+    root = options.out / collection.dataset.name if collection.description else None
+    splits = Splits(collection.dataset, recordings, options.out, root)
     origin = Origin(collection.format, collection.dataset, options, len(recordings), item)
     refuse_others(origin, splits.writers)
     check_room(splits.writers, options.out)
@@ -66,7 +67,9 @@ def build(collection: Collection, options: BuildOptions) -> None:
         remarks = collection.remarks + _remarks(collection, notes, len(bad))
         skipped = {str(path): bad[path] for path in sorted(bad)}
         said = {"remarks": remarks, "skipped": skipped}
-        remarks = remarks + publish_whole(origin, journal, splits.writers, said)
+        remarks = remarks + publish_whole(
+            origin, journal, splits.writers, said, collection.description
+        )
     _name_bad(bad, item)
     summarise(collection.dataset, splits.counts(), remarks, options)
 

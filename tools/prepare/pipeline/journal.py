@@ -5,15 +5,13 @@ The journal is a text file: a first line that stands for the recordings and the 
 have reached the disk.
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from io import FileIO
 from pathlib import Path
 
 from dataset.arrays import SplitWriter
+from tools.files import open_locked
 
 SECONDS_BETWEEN_SAVES = 5.0
 
@@ -41,7 +39,10 @@ class Journal:
         self.frames, self._unsaved = dict[int, int](), dict[int, int]()
         self.notes = dict[int, str]()
         self._saved_at = time.monotonic()
-        self._file = _hold(path)
+        file = open_locked(path)
+        if file is None:
+            raise ValueError(f"{path}: another preparation is writing here; wait for it")
+        self._file = file
 
     def is_empty(self) -> bool:
         """Whether nothing was ever started here."""
@@ -120,18 +121,3 @@ class Journal:
             if isinstance(error, OSError):
                 raise OSError(error.errno, error.strerror, str(self.path)) from None
             raise
-
-
-def _hold(path: Path) -> FileIO:
-    """Open the journal's file as the only process that has it open."""
-    while True:
-        file = path.open("a+b", buffering=0)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise ValueError(f"{path}: another preparation is writing here; wait for it") from None
-        with suppress(FileNotFoundError):
-            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                return file
-        file.close()  # the one before removed it in between

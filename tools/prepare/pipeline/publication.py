@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset.arrays import PARTIAL, SplitWriter, load_split, publish, unfinished_file
+from dataset.custom import DESCRIPTION
 from dataset.prepared import PREPARED, describe, generation, read_prepared, twins
 from dataset.protocols import DataSet
 from options.parser import as_plain
@@ -145,7 +146,11 @@ def _missing(writers: Sequence[SplitWriter]) -> int:
 
 
 def publish_whole(
-    origin: Origin, journal: Journal, writers: Sequence[SplitWriter], remarks: Mapping[str, Any]
+    origin: Origin,
+    journal: Journal,
+    writers: Sequence[SplitWriter],
+    remarks: Mapping[str, Any],
+    description: bytes = b"",
 ) -> list[str]:
     """Put described parts in place, each protocol's folder at once, and forget the journal.
 
@@ -154,6 +159,7 @@ def publish_whole(
         journal: that is held.
         writers: of all parts.
         remarks: what else `prepared.json` is to say.
+        description: content of `dataset.json`, which the root of one's own data set gets.
 
     Returns:
         A remark for each protocol that has test clips in its training part.
@@ -164,10 +170,12 @@ def publish_whole(
     for folder in dict.fromkeys(writer.folder for writer in writers):
         parts = {writer.part: writer for writer in writers if writer.folder == folder}
         prepared = origin.as_plain(folder) | remarks | _examine(parts)
-        _write(folder / PREPARED, prepared)
+        _write(next(iter(parts.values())).unfinished / PREPARED, prepared)
         if prepared["twins"]:
             clips = f"{prepared['twins']:,} of {counted(parts['val'].clips, 'test clip')}"
             said.append(f"{folder.name}: {clips} also in the training part, frame for frame")
+    if description:
+        _write_bytes(writers[0].place(writers[0].root / DESCRIPTION), description)
     journal.forget()  # from here on what lies there may be the old arrays
     publish(writers)
     journal.discard()
@@ -190,10 +198,14 @@ def _examine(parts: Mapping[str, SplitWriter]) -> dict[str, Any]:
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `prepared.json` into the unfinished folder of its place."""
+    """Write `prepared.json` into an unfinished folder."""
     text = json.dumps(content, indent=2, ensure_ascii=True, default=os.fspath)
+    _write_bytes(path, f"{text}\n".encode())
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
     with unfinished_file(path) as file:
-        file.write(f"{text}\n".encode())
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
 

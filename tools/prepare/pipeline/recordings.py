@@ -72,6 +72,7 @@ class Collection:
         in_one_process: whether `read` holds data that no other process should be given.
         normalise: brings what `read` returns to 300 frames, told whether to turn spines upright.
         notes: what became of clips that `read` notes, by the word it notes them with.
+        description: content of the `dataset.json` of one's own data set, published with the arrays.
     """
 
     dataset: DataSet
@@ -84,6 +85,7 @@ class Collection:
     in_one_process: bool = False
     normalise: Callable[[np.ndarray, bool], np.ndarray] = normalise
     notes: Mapping[str, str] = field(default_factory=dict)
+    description: bytes = b""
 
     @property
     def format(self) -> str:

@@ -16,8 +16,20 @@ class Splits:
         writers: of the parts.
     """
 
-    def __init__(self, dataset: DataSet, recordings: Sequence[Recording], out: Path) -> None:
+    def __init__(
+        self,
+        dataset: DataSet,
+        recordings: Sequence[Recording],
+        out: Path,
+        root: Path | None = None,
+    ) -> None:
         """Deal the recordings out, in their order; nothing is written yet.
+
+        Args:
+            dataset: what they make up.
+            recordings: all of them.
+            out: the folder of all data sets.
+            root: of all protocols, where they are put in place together.
 
         Raises:
             ValueError: when a part would be empty.
@@ -35,7 +47,8 @@ class Splits:
                     f"none of the {len(recordings)} recordings is in the {part} part of "
                     f"{protocol}; give --raw a folder with recordings for every part"
                 )
-            self.writers.append(SplitWriter(out / dataset.folders[protocol], part, len(indices)))
+            folder = out / dataset.folders[protocol]
+            self.writers.append(SplitWriter(folder, part, len(indices), root=root))
 
     def tasks(self, done: Container[int]) -> list[Task]:
         """Return what is to be done for the recordings whose indices are not among those done."""
