@@ -67,17 +67,17 @@ step "scoring the pre-trained encoder by nearest neighbours and by a linear clas
 score pre-trained --pretrained "$run/checkpoint_last.pth.tar"
 step "scoring a random encoder of the same size likewise"
 score random --pretrained random "${encoder[@]}"
+step "making a page to look at"
+"$python" -m tools.report "$run" --data-path "$data" --output "$run/report.html"
 step "done; what each script said is in $run. Test accuracy in percent, seed $seed:"
 echo
 "$python" -m tools.compare "random=$run/random" "pre-trained=$run/pre-trained"
-if [ -e tools/report ]; then
-    echo
-    "$python" -m tools.report "$run" --data-path "$data" --output "$run/report.html"
-fi
+chance=$(grep -os '"eval/chance": [0-9]*\.[0-9]' "$run/metrics.jsonl" | tail -n 1) || chance=
+[ -z "$chance" ] || echo "a class drawn blindly from the training clips is right for ${chance##* }"
 classifier=$run/pre-trained/action_classification/joint_model_best.pth.tar
 cat <<NEXT
 
-next, for instance:
+look at $run/report.html in a browser; next, for instance:
   curves         .venv/bin/tensorboard --logdir $run
   name a clip    .venv/bin/python -m tools.predict --classifier $classifier $run/$(basename "$sample")
   your own data  .venv/bin/python -m tools.prepare custom --help

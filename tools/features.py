@@ -26,7 +26,7 @@ def export(downstream: "Downstream", options: FeaturesOptions) -> None:
     """
     import numpy as np  # here, so that --help needs no package
 
-    from tools.evaluation.features import extract_levels, part_arrays, write_features
+    from tools.evaluation.features import part_arrays, write_features
 
     wanted = options.wanted
     about = downstream.describe() | {"projections": wanted.projections}
@@ -34,14 +34,7 @@ def export(downstream: "Downstream", options: FeaturesOptions) -> None:
     with downstream.frozen():
         for part in wanted.parts:
             split = downstream.part(part)
-            values = extract_levels(
-                downstream.model,
-                split,
-                options.data.stream,
-                wanted.levels,
-                projections=wanted.projections,
-                batch_size=wanted.batch_size,
-            )
+            values = downstream.levels(part, wanted)
             for level, each in values.items():
                 downstream.report(f"{part}_{level}: {' x '.join(map(str, each.shape))}")
             arrays |= part_arrays(part, values, split.labels, split.names)

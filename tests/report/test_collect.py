@@ -1,6 +1,7 @@
 """What a report says of a run, against sums of its own."""
 
 import base64
+import hashlib
 import json
 import math
 import shutil
@@ -181,6 +182,26 @@ def test_a_folder_gives_its_newest_checkpoint_rows_and_results(tmp_path):
     assert RunFolder.read(folder).checkpoint.name == "checkpoint_last.pth.tar"
     named = RunFolder.read(folder / "checkpoint_0007.pth.tar")
     assert named.checkpoint.name == "checkpoint_0007.pth.tar"
+
+
+def test_results_of_a_folder_that_was_moved_are_its_own_by_the_checkpoints_bytes(tmp_path):
+    folder = tmp_path / "run"
+    write_rows(folder, [row(0, 10, loss=2.0)])
+    name = "checkpoint_0007.pth.tar"
+    (folder / name).write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    for place, sha256 in (("mine", digest), ("not_mine", digest[::-1]), ("older", None)):
+        (folder / place).mkdir()
+        pretrained = {"path": f"elsewhere/run/{name}"} | ({"sha256": sha256} if sha256 else {})
+        (folder / place / "results.json").write_text(json.dumps({"pretrained": pretrained}))
+    assert [place.name for place, _ in RunFolder.read(folder).results] == ["mine"]
+
+
+def test_what_a_runs_neighbours_compare_with_stands_in_their_title(tmp_path):
+    beside = {"eval/chance": 6.25, "eval/knn1_untrained": 31.92}
+    write_rows(tmp_path / "run", [row(0, 0, **{"eval/knn1": 31.92}, **beside)])
+    (found,) = curves(RunFolder.read(tmp_path / "run"))
+    assert found["name"] == "eval/knn1 (chance 6.2, before training 31.9)"
 
 
 def test_faults_of_a_folder_are_said(tmp_path):

@@ -6,7 +6,6 @@ import torch
 
 from dataset.actions import class_names
 from options.features import FeaturesOptions
-from tools.evaluation.features import extract_levels
 from tools.evaluation.subject import Downstream
 from tools.files import naming
 
@@ -26,15 +25,7 @@ def project(downstream: Downstream, options: FeaturesOptions) -> None:
     rows, values = [], {level: [] for level in wanted.levels}
     for part, clips in _drawn(downstream, wanted.parts).items():
         split = downstream.part(part)
-        found = extract_levels(
-            downstream.model,
-            split,
-            options.data.stream,
-            wanted.levels,
-            projections=wanted.projections,
-            batch_size=wanted.batch_size,
-            clips=clips,
-        )
+        found = downstream.levels(part, wanted, clips)
         for level, each in found.items():
             values[level].append(each.flatten(1))
         labels = split.labels[clips].tolist()

@@ -20,10 +20,11 @@ from dataset.prepared import count_twins, describe
 from dataset.protocols import DATASETS
 from moco.config import EncoderConfig
 from moco.method import Method
+from options.features import WantedOptions
 from options.groups import RANDOM, DataOptions, EvaluationOptions
 from options.parser import as_plain
 from tools.checkpoint import check_inputs, fingerprint, load_encoder
-from tools.evaluation.features import extract
+from tools.evaluation.features import extract, extract_levels
 from tools.evaluation.results import VERSION, Json
 from tools.runtime import machine, pick_device, seed_everything
 from tools.training.ranks import refuse_many
@@ -132,6 +133,26 @@ class Downstream:
     def part(self, name: str) -> PackedSplit:
         """The clips of a part, by a key of PARTS."""
         return getattr(self, PARTS[name])
+
+    def levels(
+        self, part: str, wanted: WantedOptions, clips: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Features (N, …) of a part by level, as `extract_levels` has them.
+
+        Args:
+            part: a key of PARTS.
+            wanted: which features.
+            clips: (N,) which clips, int64 on the CPU; None for all.
+        """
+        return extract_levels(
+            self.model,
+            self.part(part),
+            self.data.stream,
+            wanted.levels,
+            projections=wanted.projections,
+            batch_size=wanted.batch_size,
+            clips=clips,
+        )
 
     def describe(self) -> Json:
         """What results say of an encoder and the clips it is scored on, as plain values."""

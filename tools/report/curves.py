@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from tools.evaluation.results import Json
 from tools.report.figures import label
 from tools.report.folder import RunFolder
+from tools.training.watch import CHANCE, KNN, UNTRAINED
 
 TRAINING = "Pre-training"
 LOSSES = ("loss", "total", "clip", "part", "temporal", "spatial", "instance")
 PLACES = ("epoch", "batch", "step")
+BESIDE = {CHANCE: "chance", UNTRAINED: "before training"}
+"""Figures of one value, which stand in the title of the curve that they compare with."""
 MOST_POINTS = 500
 """Points of a curve; longer ones are averaged bin by bin."""
 STEADY = ("learning_rate", "knn", "chance", "features", "top1", "top5")
@@ -37,15 +40,25 @@ def curves(run: RunFolder) -> list[Json]:
 
 def _training(rows: Sequence[Json]) -> list[Json]:
     """Losses first, then what the run logged beside them."""
-    steps = max((row["batch"] for row in rows), default=1)
+    steps = max((row["batch"] for row in rows), default=1) or 1  # only looked at so far
     names = {name: None for row in rows for name in row if name not in PLACES}
     order = sorted(names, key=lambda name: (_rank(name), list(names).index(name)))
     found = []
     for name in order:
+        if name in BESIDE:
+            continue
         having = [row for row in rows if isinstance(row.get(name), int | float)]
         epochs = [row["epoch"] + row["batch"] / steps for row in having]
         found.append(_curve(TRAINING, name, epochs, [row[name] for row in having]))
+        if name == KNN and having:
+            found[-1]["name"] += _beside(having[0])
     return found
+
+
+def _beside(row: Json) -> str:
+    """What the nearest neighbours of a run compare with: it is the same throughout."""
+    said = [f"{text} {row[name]:.1f}" for name, text in BESIDE.items() if name in row]
+    return f" ({', '.join(said)})" if said else ""
 
 
 def _rank(name: str) -> int:

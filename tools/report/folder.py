@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tools.checkpoint import RANDOM, find
+from tools.checkpoint import RANDOM, file_sha256, find
 from tools.evaluation.results import RESULTS, Json, read_json
 from tools.training.log import METRICS, read_rows
 
@@ -97,4 +97,9 @@ def _pretrained(results: Json) -> Any:
 def _is_of(results: Json, folder: Path) -> bool:
     """Whether a checkpoint of this folder was scored."""
     path = _pretrained(results)
-    return isinstance(path, str) and Path(path).resolve().parent == folder.resolve()
+    if not isinstance(path, str):
+        return False
+    if Path(path).resolve().parent == folder.resolve():
+        return True
+    moved = folder / Path(path).name  # or looked at from another folder than it was scored in
+    return moved.is_file() and file_sha256(moved) == results["pretrained"].get("sha256")

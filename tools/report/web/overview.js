@@ -19,11 +19,7 @@ function overview() {
         "Accuracy, beside chance, the untrained encoder and the published figure",
       ),
       figureLegend(),
-      make(
-        "div.broad",
-        { tabindex: 0, role: "group", "aria-label": "Plot of the figures" },
-        figurePlot(),
-      ),
+      figurePlot(),
     ),
     figureTable(),
   );
@@ -121,12 +117,16 @@ function figureRows() {
 const LANE = 26;
 
 function figurePlot() {
-  const [left, right] = [300, 830];
+  const wide = Math.max(340, Math.min(900, document.documentElement.clientWidth - 50)); // a phone's own width
+  const longest = Math.max(...figureNames().map((name) => name.length));
+  const left = Math.min(wide / 3, 20 + 7 * longest);
+  const right = wide - 70;
+  const letters = Math.floor(left / 6.8);
   const rows = figureRows();
   const bottom = rows.at(-1).top + rows.at(-1).high + 6;
   const at = (value) => left + ((right - left) * value) / 100;
   const label = "Accuracies in percent; the table below holds the same numbers";
-  const given = { viewBox: `0 0 900 ${bottom + 26}`, role: "img", "aria-label": label };
+  const given = { viewBox: `0 0 ${wide} ${bottom + 26}`, role: "img", "aria-label": label };
   const svg = draw("svg.plot.wide", given);
   for (const value of [0, 25, 50, 75, 100]) {
     const number = { x: at(value), y: bottom + 19, "text-anchor": "middle" };
@@ -134,16 +134,16 @@ function figurePlot() {
     svg.append(draw("text", number, `${value} %`));
   }
   for (const { name, lanes, top, high } of rows) {
-    const cut = name.length > 44 ? `${name.slice(0, 43)}…` : name;
+    const cut = name.length > letters ? `${name.slice(0, letters - 1)}…` : name;
     svg.append(draw("text.ink", { x: 0, y: top + high / 2 + 5 }, cut));
     lanes.forEach(([index, figure], lane) =>
-      svg.append(...figureSigns(figure, index, at, top + 8 + LANE * (lane + 0.5))),
+      svg.append(...figureSigns(figure, index, at, wide - 10, top + 8 + LANE * (lane + 0.5))),
     );
   }
   return svg;
 }
 
-function figureSigns(figure, index, at, y) {
+function figureSigns(figure, index, at, end, y) {
   const beside = [
     ["chance", figure.chance],
     ["random", figure.random],
@@ -160,7 +160,7 @@ function figureSigns(figure, index, at, y) {
       .filter(([, value]) => typeof value === "number")
       .map(([sign, value]) => SIGNS[sign](at(value), y)),
     SIGNS.ours(at(figure.top1), y, index),
-    draw("text.ink.strong", { x: 890, y: y + 5, "text-anchor": "end" }, figure.top1.toFixed(1)),
+    draw("text.ink.strong", { x: end, y: y + 5, "text-anchor": "end" }, figure.top1.toFixed(1)),
   ];
 }
 
