@@ -49,7 +49,7 @@ class RawOptions:
     out: Path = option(
         Path("data"), read=file_path, metavar="DIR", help="data path to write to", shown="./data"
     )
-
+    skip_bad: bool = option(False, help="leave bad recordings out, instead of stopping at them")
     overwrite: bool = overwrite_option("replace arrays that were made of another source than --raw")
 
     def __post_init__(self) -> None:
@@ -66,4 +66,3 @@ class BuildOptions(RawOptions):
         False, help="do not turn the spine of the first frame upright, onto +z"
     )
     workers: int = workers_option()
-    skip_bad: bool = option(False, help="leave bad recordings out, instead of stopping at them")

@@ -22,7 +22,7 @@ from scipy.io import loadmat, savemat
 
 from dataset.arrays import load_arrays, load_labels
 from dataset.custom import read_description
-from dataset.protocols import NTU60, PARTS
+from dataset.protocols import DATASETS, NTU60, PARTS
 from moco import ContrastConfig, HiCo, encoder_config
 from moco.published import to_published
 from tests.fuzz.mutations import PLAIN, ZIPPED, Mutation
@@ -292,6 +292,8 @@ def write_frame50(folder: Path) -> list[Path]:
 def read_frame50(folder: Path) -> Any:
     options = frame50.Options(raw=folder, dataset="ntu60_frame50", protocol="cross_view")
     arrays = frame50.load(options, "train")
+    for fault in frame50.find_bad(arrays, DATASETS["ntu60_frame50"]).values():
+        raise ValueError(fault)
     return np.array(arrays.data), arrays.labels.tolist()
 
 

@@ -118,10 +118,8 @@ NAN[2, 1, 3, 4, 0] = np.nan
     [
         ("position", GOOD[:, :, :32], "clips of 32 frames; ntu60_frame50 has 50"),
         ("position", GOOD[:5], "names 6 clips, val_position.npy holds 5"),
-        ("position", NAN, "clip val_2 has a coordinate that is not finite"),
         ("position", GOOD.astype(np.float64), "holds float64, not float32"),
         ("label", np.array([[1, 2]] * 6), "has shape (6, 2), not (N,) or (N, 1)"),
-        ("label", np.full((6, 1), 60), "class 60 is not 0 to 59"),
         ("label", np.full((6, 1), -1), "holds what is not an integer from 0 on"),
         ("label", np.ones((6, 1)), "holds what is not an integer from 0 on"),
     ],
@@ -131,6 +129,33 @@ def test_what_does_not_fit_is_refused(raw, capsys, name, array, fault):
     errors = refused(raw, capsys)
     assert f"val_{name}.npy" in errors
     assert fault in errors
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "fault"),
+    [
+        ("position", NAN, "it has a coordinate that is not finite"),
+        ("label", np.array([[1], [1], [60], [1], [1], [1]]), "its class 60 is not 0 to 59"),
+    ],
+)
+def test_a_bad_clip_is_named_and_can_be_left_out(raw, capsys, name, array, fault):
+    np.save(raw / f"val_{name}.npy", array)
+    with pytest.raises(SystemExit) as exit_:
+        prepare(raw)
+    assert exit_.value.code == 2
+    first, last = capsys.readouterr().err.splitlines()
+    assert first == f"bad clip {raw / 'val_position.npy' / 'val_2'}: {fault}"
+    assert last.startswith("error: 1 bad clip, nothing written; mend or remove them, or leave them")
+    assert not (raw.parent / "data").exists()
+    out = prepare(raw, "--skip-bad")
+    said = capsys.readouterr()
+    assert "  1 bad clip skipped\n" in said.out
+    assert f"bad clip {raw / 'val_position.npy' / 'val_2'}: {fault}\n" in said.err
+    arrays = load_arrays(out / FOLDER, "val")
+    assert arrays.names == [f"val_{row}" for row in (0, 1, 3, 4, 5)]
+    assert np.array_equal(arrays.data, GOOD[[0, 1, 3, 4, 5]])
+    assert len(arrays.labels) == 5
+    assert arrays.prepared["skipped"] == {str(raw / "val_position.npy" / "val_2"): fault}
 
 
 def test_missing_files_are_named(raw, capsys):
@@ -172,7 +197,7 @@ def test_a_data_set_of_recorded_lengths_is_refused(raw, capsys):
 
 
 def test_a_failure_leaves_nothing_unfinished(raw, capsys, monkeypatch):
-    def full(writer, arrays):
+    def full(writer, arrays, rows):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(frame50, "_write", full)

@@ -8,6 +8,7 @@ that can be undone.
 Axes: N clips, C=3 coordinates (metres), T=50 frames, V=25 joints, M=2 bodies.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -26,7 +27,7 @@ from tools.prepare.pipeline.publication import (
     unfinished,
 )
 from tools.prepare.pipeline.recordings import remarks_on
-from tools.prepare.pipeline.report import summarise
+from tools.prepare.pipeline.report import name_bad, refusal, summarise
 
 FORMS = tuple(name for name, dataset in DATASETS.items() if dataset.frames)
 
@@ -61,27 +62,43 @@ def prepare(options: Options) -> None:
     dataset = DATASETS[options.dataset]
     folder = split_folder(options.out, dataset, options.protocol)
     parts = {part: load(options, part) for part in PARTS}
-    counts = {part: len(arrays.names) for part, arrays in parts.items()}
+    faults = {part: find_bad(arrays, dataset) for part, arrays in parts.items()}
+    bad = {
+        parts[part].path / parts[part].names[row]: fault
+        for part, found in faults.items()
+        for row, fault in found.items()
+    }
+    if bad and not options.skip_bad:
+        raise refusal(bad, "clip")
+    kept = {
+        part: [row for row in range(len(arrays.names)) if row not in faults[part]]
+        for part, arrays in parts.items()
+    }
+    counts = {part: len(rows) for part, rows in kept.items()}
     writers = {
         part: SplitWriter(folder, part, clips, dataset.frames) for part, clips in counts.items()
     }
     origin = Origin("frame50", dataset, options, sum(counts.values()), "clip")
     remarks = [f"{dataset.frames} frames a clip; not to be mixed with recorded lengths"]
-    empty = sum(map(_count_empty, parts.values()))
-    remarks += remarks_on((empty, "clip", "all zero: nobody is in them"))
+    empty = sum(_count_empty(arrays, kept[part]) for part, arrays in parts.items())
+    remarks += remarks_on(
+        (empty, "clip", "all zero: nobody is in them"), (len(bad), "bad clip", "skipped")
+    )
     refuse_others(origin, list(writers.values()))
     check_room(list(writers.values()), options.out)
     with unfinished(origin, "frame50", list(writers.values()), resumable=False) as journal:
         journal.begin()
         for part, arrays in parts.items():
-            _write(writers[part], arrays)
-        said = {"remarks": remarks}
+            _write(writers[part], arrays, kept[part])
+        skipped = {str(path): bad[path] for path in sorted(bad)}
+        said = {"remarks": remarks, "skipped": skipped}
         remarks = remarks + publish_whole(origin, journal, list(writers.values()), said)
+    name_bad(bad, "clip")
     summarise(dataset, {options.protocol: counts}, remarks, options)
 
 
 def load(options: Options, part: str) -> SplitArrays:
-    """Read one part, "train" or "val", and check every clip of it."""
+    """Read one part, "train" or "val"; what is wrong with single clips is not looked at."""
     raw = options.raw
     position, array = raw / f"{part}_position.npy", raw / f"{part}_label.npy"
     if not position.is_file():
@@ -93,7 +110,11 @@ def load(options: Options, part: str) -> SplitArrays:
     arrays = load_arrays(raw, part, pickled if pickled.is_file() else None)
     if pickled.is_file() and array.is_file():
         _compare(arrays, pickled, array)
-    _check(arrays, DATASETS[options.dataset])
+    frames, dataset = arrays.data.shape[2], DATASETS[options.dataset]
+    if frames != dataset.frames:
+        raise ValueError(
+            f"{arrays.path} has clips of {frames} frames; {dataset.name} has {dataset.frames}"
+        )
     return arrays
 
 
@@ -106,32 +127,27 @@ def _compare(arrays: SplitArrays, pickled: Path, array: Path) -> None:
         raise ValueError(f"{pickled}: its classes differ from those of {array}{where}")
 
 
-def _check(arrays: SplitArrays, dataset: DataSet) -> None:
-    """Refuse clips of another length, of unknown classes or with holes in them."""
-    path, (clips, _, frames, *_) = arrays.path, arrays.data.shape
-    if frames != dataset.frames:
-        raise ValueError(
-            f"{path} has clips of {frames} frames; {dataset.name} has {dataset.frames}"
-        )
-    wrong = arrays.labels[arrays.labels >= dataset.classes]
-    if len(wrong):
-        file = path.with_name(path.name.replace("position", "label"))
-        raise ValueError(f"{file}: class {wrong[0]} is not 0 to {dataset.classes - 1}")
-    for begin in range(0, clips, _CHUNK):
-        chunk = arrays.data[begin : begin + _CHUNK]
-        finite = np.isfinite(chunk).all(axis=(1, 2, 3, 4))
-        if not finite.all():
-            name = arrays.names[begin + int(finite.argmin())]
-            raise ValueError(f"{path}: clip {name} has a coordinate that is not finite")
+def find_bad(arrays: SplitArrays, dataset: DataSet) -> dict[int, str]:
+    """Find the clips of unknown classes and those with holes: what is wrong, by row."""
+    found = {
+        int(row): f"its class {arrays.labels[row]} is not 0 to {dataset.classes - 1}"
+        for row in np.flatnonzero(arrays.labels >= dataset.classes)
+    }
+    for begin in range(0, len(arrays.data), _CHUNK):
+        finite = np.isfinite(arrays.data[begin : begin + _CHUNK]).all(axis=(1, 2, 3, 4))
+        for row in begin + np.flatnonzero(~finite):
+            found[int(row)] = "it has a coordinate that is not finite"
+    return found
 
 
-def _count_empty(arrays: SplitArrays) -> int:
+def _count_empty(arrays: SplitArrays, rows: Sequence[int]) -> int:
     """Count the clips with nobody in them."""
-    return sum(not arrays.data[row].any() for row in range(len(arrays.data)))
+    return sum(not arrays.data[row].any() for row in rows)
 
 
-def _write(writer: SplitWriter, arrays: SplitArrays) -> None:
-    """Write a part as it is, in its order."""
-    for row, clip in enumerate(arrays.data):
-        writer.write(row, clip)
-    writer.describe(arrays.names, arrays.labels.tolist(), arrays.num_frames.tolist())
+def _write(writer: SplitWriter, arrays: SplitArrays, rows: Sequence[int]) -> None:
+    """Write the good clips of a part as they are, in their order."""
+    for place, row in enumerate(rows):
+        writer.write(place, arrays.data[row])
+    labels, frames = arrays.labels[rows].tolist(), arrays.num_frames[rows].tolist()
+    writer.describe([arrays.names[row] for row in rows], labels, frames)

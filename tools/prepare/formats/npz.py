@@ -101,16 +101,20 @@ def collect(raw: Path, dataset: DataSet, protocol: str) -> Collection:
     if not set(KEYS) <= set(has):
         raise ValueError(f"{raw} has the keys {', '.join(has)}, not {', '.join(KEYS)}")
     check(raw, NPZ, [f"{key}.npy" for key in KEYS])  # rows are read later, without their checksums
-    arrays, recordings = {}, []
+    arrays, recordings, bad = {}, [], {}
     for part in PARTS:
         labels = _labels(raw, f"y_{ENDINGS[part]}", dataset)
         arrays[part] = _coordinates(raw, f"x_{ENDINGS[part]}", len(labels))
-        for name, label in zip(placeholders(part, len(labels)), labels, strict=True):
-            recordings.append(Recording(name, raw / name, label, {protocol: part}))
+        for name, ones in zip(placeholders(part, len(labels)), labels, strict=True):
+            if len(ones) == 1:
+                recordings.append(Recording(name, raw / name, ones[0], {protocol: part}))
+            else:
+                bad[raw / name] = f"its row of y_{ENDINGS[part]} has {len(ones)} classes, not one"
     return Collection(
         replace(dataset, folders={protocol: dataset.folders[protocol]}),
         recordings,
         Rows(arrays),
+        bad,
         remarks=[_centring(arrays["train"])],
         item="clip",
         settings=f"npz {state(raw)}",
@@ -131,8 +135,8 @@ def _coordinates(raw: Path, key: str, clips: int) -> ZippedArray:
     return array
 
 
-def _labels(raw: Path, key: str, dataset: DataSet) -> list[int]:
-    """Read the classes of one part, from 0 on."""
+def _labels(raw: Path, key: str, dataset: DataSet) -> list[list[int]]:
+    """Read the classes of each clip of one part, from 0 on; a good clip has one."""
     array = ZippedArray(raw, key)
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{raw}: {key} holds {array.dtype}, not numbers")
@@ -145,13 +149,7 @@ def _labels(raw: Path, key: str, dataset: DataSet) -> list[int]:
         raise ValueError(
             f"{raw}: {key} has {classes} classes, {dataset.name} has {dataset.classes}{hint}"
         )
-    labels = []
-    for clip in range(len(array)):
-        ones = np.flatnonzero(array.row(clip) > 0)
-        if len(ones) != 1:
-            raise ValueError(f"{raw}: {key}: clip {clip} has {len(ones)} classes, not one")
-        labels.append(int(ones[0]))
-    return labels
+    return [np.flatnonzero(array.row(clip) > 0).tolist() for clip in range(len(array))]
 
 
 def _centring(array: ZippedArray) -> str:

@@ -26,15 +26,13 @@ from tools.prepare.pipeline.publication import (
     unfinished,
 )
 from tools.prepare.pipeline.recordings import Collection, counted, remarks_on, state
-from tools.prepare.pipeline.report import summarise
+from tools.prepare.pipeline.report import name_bad, refusal, summarise
 from tools.prepare.pipeline.splits import Splits
 from tools.prepare.pipeline.work import Work
 from tools.prepare.pipeline.workers import in_processes
 
 _VERSION = 2
 """Part of the journal's key: raise it when the same recordings would give other arrays."""
-_NAMED = 20
-"""Bad files that are named on the screen; `prepared.json` has all that were skipped."""
 
 
 def build(collection: Collection, options: BuildOptions) -> None:
@@ -47,7 +45,7 @@ def build(collection: Collection, options: BuildOptions) -> None:
     """
     item = collection.item
     if collection.bad and not options.skip_bad:
-        raise _refusal(collection.bad, item)
+        raise refusal(collection.bad, item)
     recordings = sorted(collection.recordings, key=attrgetter("name"))
     collection = replace(collection, recordings=recordings)
     root = options.out / collection.dataset.name if collection.description else None
@@ -60,7 +58,7 @@ def build(collection: Collection, options: BuildOptions) -> None:
         found, notes = _prepare(collection, splits, options, journal)
         bad = collection.bad | found
         if bad and not options.skip_bad:
-            raise _refusal(bad, item)
+            raise refusal(bad, item)
         if len(journal.frames) < len(recordings):
             journal.forget()  # rows are about to move
         splits.describe(journal.frames)
@@ -70,7 +68,7 @@ def build(collection: Collection, options: BuildOptions) -> None:
         remarks = remarks + publish_whole(
             origin, journal, splits.writers, said, collection.description
         )
-    _name_bad(bad, item)
+    name_bad(bad, item)
     summarise(collection.dataset, splits.counts(), remarks, options)
 
 
@@ -79,27 +77,6 @@ def _remarks(collection: Collection, notes: Mapping[str, int], bad: int) -> list
     texts = collection.notes | {"": "left out: nothing was recorded"}
     counts = [(notes[note], "clip", text) for note, text in texts.items()]
     return remarks_on(*counts, (bad, f"bad {collection.item}", "skipped"))
-
-
-def _name_bad(bad: Mapping[Path, str], item: str) -> None:
-    """Print the first bad files or clips and what is wrong with each on stderr, sorted by name."""
-    paths = sorted(bad, key=attrgetter("name"))
-    for path in paths[:_NAMED]:
-        print(f"bad {item} {path}: {bad[path]}", file=sys.stderr)
-    if len(paths) > _NAMED:
-        kinds = Counter(bad[path] for path in paths[_NAMED:])
-        text, times = kinds.most_common(1)[0]
-        more = counted(len(paths) - _NAMED, f"more bad {item}")
-        print(f"{more}, most often ({times:,}): {text}", file=sys.stderr)
-
-
-def _refusal(bad: Mapping[Path, str], item: str) -> ValueError:
-    """Name the bad files, a line each, and return the error to end with."""
-    _name_bad(bad, item)
-    return ValueError(
-        f"{counted(len(bad), f'bad {item}')}, nothing written; mend or remove them, or leave them "
-        "out with --skip-bad"
-    )
 
 
 def _key(collection: Collection, options: BuildOptions) -> str:
