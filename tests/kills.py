@@ -375,7 +375,7 @@ def trial(name: str, inputs: Path, folder: Path, draw: random.Random, whole: dic
 
 def _moment(draw: random.Random) -> dict[str, float]:
     if draw.random() < 0.6:
-        return {"event": draw.randrange(40)}
+        return {"event": draw.randrange(draw.choice((8, 40)))}  # some look at few files
     return {"after": draw.uniform(0.05, 1.2)}
 
 

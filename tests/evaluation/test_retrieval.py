@@ -439,3 +439,24 @@ def test_results_name_the_classes_of_published_sets_too(run, data, path, tmp_pat
     run("--data-path", data, "--pretrained", path, "--output-path", tmp_path / "results")
     first, *_ = results(tmp_path / "results")["per_class"]
     assert (first["class"], first["name"]) == (0, "drink water")
+
+
+def test_results_of_other_settings_are_replaced_on_demand_only(data, path, tmp_path, capsys):
+    given = ["--data-path", str(data), "--pretrained", str(path), "--device", "cpu", "--seed", "3"]
+    given += ["--output-path", str(tmp_path), "--knn-neighbours", "1"]
+    action_retrieval.main(given)
+    before = (tmp_path / "results.json").read_bytes()
+    action_retrieval.main(given)  # the same evaluation may run again
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        action_retrieval.main([*given, "--knn-neighbours", "3"])
+    said = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert said.err == (
+        f"error: {tmp_path / 'results.json'} was made with neighbours [1], not [3]; replace it "
+        "with --overwrite or choose another --output-path\n"
+    )
+    assert "top-1" not in said.out
+    assert (tmp_path / "results.json").read_bytes() == before
+    action_retrieval.main([*given, "--knn-neighbours", "3", "--overwrite"])
+    assert (tmp_path / "results.json").read_bytes() != before

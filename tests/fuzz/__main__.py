@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 
-CHUNK = 500  # files a child; what a dead child took with it is counted as a crash
+CHUNK = 2500  # files a child; what a dead child took with it is counted as a crash
 
 
 def main() -> None:

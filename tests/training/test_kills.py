@@ -16,8 +16,12 @@ def inputs(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("name", kills.WORKS)
+SLOW = {"report", "features"}
+"""Commands that compute for seconds and then write one file, as the retrieval does."""
+
+
+@pytest.mark.parametrize("name", [name for name in kills.WORKS if name not in SLOW])
 def test_a_killed_command_ends_as_one_that_was_not(name, inputs, tmp_path):
     whole = kills.uninterrupted(name, inputs, tmp_path / "whole")
-    draw = random.Random(7)
-    assert sum(kills.trial(name, inputs, tmp_path / str(n), draw, whole) for n in range(2))
+    draw, trials = random.Random(7), 1 if name in ("reproduce", "prepare-2") else 2
+    assert sum(kills.trial(name, inputs, tmp_path / str(n), draw, whole) for n in range(trials))
