@@ -21,6 +21,13 @@ def flip(content: bytes, draw: random.Random) -> bytes:
     return bytes(changed)
 
 
+def bit(content: bytes, draw: random.Random) -> bytes:
+    """Flip one bit anywhere."""
+    changed = bytearray(content)
+    changed[draw.randrange(len(changed))] ^= 1 << draw.randrange(8)
+    return bytes(changed)
+
+
 def truncate(content: bytes, draw: random.Random) -> bytes:
     """Cut the end off."""
     return content[: draw.randrange(len(content))]
@@ -76,3 +83,5 @@ def inside(content: bytes, draw: random.Random) -> bytes:
 
 PLAIN: tuple[Mutation, ...] = (flip, truncate, splice, header, word)
 ZIPPED = (*PLAIN, inside, inside)
+MUTATIONS = {one.__name__: one for one in (*PLAIN, inside, bit)}
+"""All ways, by name."""

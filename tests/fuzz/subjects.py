@@ -25,7 +25,7 @@ from dataset.custom import read_description
 from dataset.protocols import DATASETS, NTU60, PARTS
 from moco import ContrastConfig, HiCo, encoder_config
 from moco.published import to_published
-from tests.fuzz.mutations import PLAIN, ZIPPED, Mutation
+from tests.fuzz.mutations import MUTATIONS, PLAIN, ZIPPED, Mutation
 from tests.oracles.prepare import normalise_plain, spread_plain
 from tests.prepare import test_bvh as bvh
 from tests.support import other_formats as others
@@ -657,7 +657,8 @@ SUBJECTS = {
 """Every format that is read, by the name that the command takes."""
 
 
-def damage(subject: Subject, paths: list[Path], draw: random.Random) -> None:
-    """Damage one file of a sample."""
-    path = draw.choice(paths)
-    path.write_bytes(draw.choice(subject.mutations)(path.read_bytes(), draw))
+def damage(subject: Subject, paths: list[Path], draw: random.Random, only: str = "") -> None:
+    """Damage one file of a sample, in any way or in the one that is named."""
+    path, way = draw.choice(paths), draw.choice(subject.mutations)
+    way = MUTATIONS.get(only, way)
+    path.write_bytes(way(path.read_bytes(), draw))

@@ -91,13 +91,14 @@ def judge(subject: Subject, folder: Path, original: Any) -> Trial:
     return Trial("read") if same(answer, original) else Trial("wrong", why)
 
 
-def trials(what: str, numbers: range, seed: int) -> Iterator[tuple[int, Trial]]:
+def trials(what: str, numbers: range, seed: int, only: str = "") -> Iterator[tuple[int, Trial]]:
     """Damage and read samples of one format.
 
     Args:
         what: a key of SUBJECTS.
         numbers: of the damaged files; a number and the seed give one file.
         seed: of all of them.
+        only: the one way to damage them; "" is all of the format's.
     """
     subject = SUBJECTS[what]
     warnings.simplefilter("ignore")
@@ -114,16 +115,16 @@ def trials(what: str, numbers: range, seed: int) -> Iterator[tuple[int, Trial]]:
             draw = random.Random(f"{what} {seed} {number}")
             chosen = draw.randrange(SAMPLES)
             paths = [path for path, _ in contents[chosen]]
-            damage(subject, paths, draw)
+            damage(subject, paths, draw, only)
             yield number, judge(subject, samples[chosen], originals[chosen])
             for path, content in contents[chosen]:
                 path.write_bytes(content)
 
 
-def count(what: str, numbers: range, seed: int) -> tuple[Counter, list[str]]:
+def count(what: str, numbers: range, seed: int, only: str = "") -> tuple[Counter, list[str]]:
     """The number of trials of each outcome, and what is to be said of those that are not good."""
     counts, faults = Counter(), []
-    for number, trial in trials(what, numbers, seed):
+    for number, trial in trials(what, numbers, seed, only):
         counts[trial.outcome] += 1
         if trial.outcome not in GOOD:
             faults.append(f"{what} {seed} {number}: {trial.outcome}: {trial.why}")

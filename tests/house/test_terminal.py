@@ -133,9 +133,17 @@ def test_the_log_of_a_run_without_streams_says_nothing(tmp_path, monkeypatch):
     run.close()
 
 
-@pytest.mark.parametrize(("shell", "fault"), [(">/dev/full", "No space left"), ("| :", "Broken")])
-def test_where_what_is_printed_finds_no_place_there_is_one_line(shell, fault):
-    code = "from tools.errors import one_line_errors\nwith one_line_errors():\n print('a' * 10**6)"
+@pytest.mark.parametrize(
+    ("size", "shell", "fault"),
+    [
+        (1, ">/dev/full", "No space left"),  # which only shows when all is flushed
+        (10**6, ">/dev/full", "No space left"),
+        (10**6, "| :", "Broken pipe"),
+    ],
+)
+def test_where_what_is_printed_finds_no_place_there_is_one_line(size, shell, fault):
+    code = "from tools.errors import one_line_errors\nwith one_line_errors():\n print('a' * SIZE)"
+    code = code.replace("SIZE", str(size))
     script = f'{{ "$@" 2>&3; echo $? >&3; }} 3>&2 {shell}'
     command = ["sh", "-c", script, "sh", sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -1,5 +1,9 @@
 """The journal: it takes up exactly what was saved, for exactly the same recordings and options."""
 
+import errno
+import os
+import re
+
 import pytest
 
 from dataset.arrays import SplitWriter
@@ -107,3 +111,34 @@ def test_discarding_leaves_no_file(reopen, tmp_path):
     journal.begin()
     journal.discard()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_disk_that_takes_a_part_leaves_no_half_line_that_is_gone_on_in(reopen, monkeypatch):
+    journal = reopen()
+    journal.begin()
+    journal.add(0, 17)
+    journal.save()
+    file, room = journal._file, [3]
+
+    class Small:
+        """The journal's file on a disk with three bytes of room."""
+
+        def write(self, content: bytes) -> int:
+            if not room[0]:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            taken, room[0] = content[: room[0]], 0
+            return file.write(taken)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(file, name)
+
+    journal.add(1, 23)
+    journal._file = Small()
+    with pytest.raises(OSError, match=re.escape(str(journal.path))):
+        journal.save()
+    room[0] = 1000  # somebody made room
+    journal.save()
+    journal._file = file
+    journal = reopen()
+    assert journal.resume()
+    assert journal.frames == {0: 17, 1: 23}
