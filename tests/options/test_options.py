@@ -268,12 +268,13 @@ def lengths(given, tmp_path, clips):
 
 
 @pytest.mark.parametrize(
-    ("clips", "row"), [(100, 0), (300, 0), (301, 1), (1000, 1), (3001, 2), (10000, 2)]
+    ("clips", "row"),
+    [(100, 0), (300, 0), (301, 1), (600, 1), (601, 2), (3000, 2), (3001, 3), (10000, 3)],
 )
 def test_a_recipe_is_chosen_by_the_number_of_clips_and_makes_sense_for_it(tmp_path, clips, row):
     batch, keys, epochs, schedule = lengths("--recipe small", tmp_path, clips)
     chosen = RECIPES["small"][row][1]
-    assert f"--batch-size {batch} --hico-k {keys} " in chosen
+    assert f" --batch-size {batch} --hico-k {keys} --epochs" in chosen
     assert f"--epochs {epochs} --schedule {schedule[0]}" in chosen
     assert keys < clips
     assert clips // batch > 3
@@ -282,8 +283,18 @@ def test_a_recipe_is_chosen_by_the_number_of_clips_and_makes_sense_for_it(tmp_pa
 
 def test_explicit_options_override_a_recipe_even_by_the_published_value(tmp_path):
     given = "--batch-size 32 --recipe small --epochs 451"
-    assert lengths(given, tmp_path, 100) == (32, 64, 451, (480,))
+    assert lengths(given, tmp_path, 100) == (32, 64, 451, (312,))
     assert lengths("", tmp_path, 100) == (64, 2048, 451, (351,))
+
+
+def test_the_recipe_beyond_changes_the_contrast_and_nothing_else(tmp_path):
+    lengths("", tmp_path, 100)
+    where = ["--data-path", str(tmp_path)]
+    plain = flat(as_plain(pretraining.parse(where)))
+    beyond = flat(as_plain(pretraining.parse(["--recipe", "beyond", *where])))
+    changes = {name: value for name, value in beyond.items() if value != plain[name]}
+    contrast = {"contrast.momentum": "0.99", "contrast.temperature": "0.1"}
+    assert changes == contrast | {"contrast.queue_wrap": "'full'", "recipe": "'beyond'"}
 
 
 def test_a_recipe_for_clips_that_are_not_there_is_one_line(tmp_path, capsys):
@@ -464,7 +475,7 @@ FAULTS = [
     ("pretraining", "--num-heads 0", "--num-heads 0: needs a whole number, 1 or more"),
     ("pretraining", "--hico-dim 0", "--hico-dim 0: needs a whole number, 1 or more"),
     ("pretraining", "--save-freq 0", "--save-freq 0: needs a whole number, 1 or more"),
-    ("pretraining", "--recipe large", "--recipe large: known are small"),
+    ("pretraining", "--recipe large", "--recipe large: known are beyond, small"),
     ("pretraining", "--knn-every -1", "--knn-every -1: needs a whole number, 0 or more"),
     (
         "pretraining",
