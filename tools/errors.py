@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from options.terminal import escaped_output
+from options.terminal import drop_unwritable, escaped_output
 from tools.files import FULL, no_room
 
 EXPECTED = (OSError, ValueError, FloatingPointError)
@@ -35,6 +35,7 @@ def one_line_errors() -> Iterator[None]:
                 raise
             with suppress(OSError):  # where stderr itself takes no more
                 print(f"error: {text}", file=sys.stderr)
+            drop_unwritable()
             raise SystemExit(2) from None
 
 
