@@ -146,7 +146,8 @@ def test_where_what_is_printed_finds_no_place_there_is_one_line(size, shell, fau
     code = code.replace("SIZE", str(size))
     script = f'{{ "$@" 2>&3; echo $? >&3; }} 3>&2 {shell}'
     command = ["sh", "-c", script, "sh", sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=buffered)
     line, status = done.stderr.splitlines()
     assert re.match(f"error: what is printed finds no place: {fault}", line)
     assert status == "2"
