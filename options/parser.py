@@ -183,7 +183,8 @@ class Parser(Generic[Record]):
         description: str,
         program: str = "",
         epilog: str = "",
-        usual: Callable[[Mapping[str, Any]], Sequence[str]] | None = None,
+        usual: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+        recipe: Callable[[Mapping[str, Any]], Sequence[str]] | None = None,
     ) -> None:
         """Build it from the fields of a record.
 
@@ -192,10 +193,11 @@ class Parser(Generic[Record]):
             description: what the command does, one line.
             program: how it is called; "" for the script's own name.
             epilog: what ends --help.
-            usual: told the value of every option by its dotted name, returns words that hold as
-                if they were given before all others.
+            usual: told the value of every option by its dotted name, returns those of other
+                defaults, which hold for options that are not given.
+            recipe: told the same, returns words that hold as if they were given before all others.
         """
-        self._usual = usual
+        self._usual, self._recipe = usual, recipe
         self._record, self._options = record, dict[str, Option]()
         self._groups = {
             f.name: f.metadata["group"] for f in fields(record) if "group" in f.metadata
@@ -263,9 +265,12 @@ class Parser(Generic[Record]):
         if unknown:
             raise ValueError(f"{unknown[0]}: no such option{self._likely(unknown[0])}; see --help")
         values = self._values(vars(known))
-        if self._usual is not None:
-            before, _ = self._argparse.parse_known_args(list(self._usual(values)))
+        if self._recipe is not None:
+            before, _ = self._argparse.parse_known_args(list(self._recipe(values)))
             values = self._values(vars(before) | vars(known))
+        if self._usual is not None:
+            usual = self._usual(values).items()
+            values |= {name: value for name, value in usual if name not in vars(known)}
         nested: dict[str, Any] = {name: {} for name in self._groups}
         for name, value in values.items():
             place, _, inner = name.rpartition(".")

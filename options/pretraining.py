@@ -212,7 +212,7 @@ def parser() -> Parser[PretrainingOptions]:
     return Parser(
         PretrainingOptions,
         "Learn the encoder from unlabelled skeletons (HiCo pre-training).",
-        usual=of_recipe,
+        recipe=of_recipe,
     )
 
 
