@@ -141,14 +141,17 @@ def reproduce_some(inputs: Path, folder: Path) -> None:
     reproduce.main([*where, *chosen, *REPRODUCTION])
 
 
-def _run_script(children: child.Children, words: list[str], log: Path, environment: dict) -> int:
+def _run_script(
+    children: child.Children, words: list[str], log: Path, environment: dict
+) -> child.Ended:
     """Run a script as tools.reproduce does, without importing everything again."""
     script = {"pretraining.py": pretraining, "action_classification.py": action_classification}
     main = script.get(Path(words[1]).name, action_retrieval).main
     forked = os.fork()
     if not forked:
         _be_child(lambda: main(words[2:]), log, log.parent, event=None)
-    return os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1])
+    _, status, used = os.wait4(forked, 0)
+    return child.Ended(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime)
 
 
 def trained(folder: Path) -> dict:
