@@ -419,10 +419,10 @@ def plain_bvh(folder: Path) -> np.ndarray:
     """Place every joint by plain matrices, frame by frame."""
     head, _, motion = (folder / "x.bvh").read_text(errors="replace").partition("MOTION")
     words = iter(head.split())
-    assert (next(words), next(words)) == ("HIERARCHY", "ROOT")
+    assert (next(words), next(words).upper()) == ("HIERARCHY", "ROOT")
     root = plain_bone(words)
     numbers = motion.split()
-    assert (numbers[0], *numbers[2:4]) == ("Frames:", "Frame", "Time:")
+    assert [each.lower() for each in (numbers[0], *numbers[2:4])] == ["frames:", "frame", "time:"]
     frames, width, numbers = int(numbers[1]), bvh.channels(root), numbers[5:]
     assert len(numbers) == frames * width
     assert not any("_" in number for number in numbers)
@@ -440,17 +440,17 @@ def plain_bvh(folder: Path) -> np.ndarray:
 def plain_bone(words: Iterator[str], parent: str = "") -> bvh.Bone:
     """Read a joint, or an end site below a parent, and what hangs on it."""
     name = " ".join(iter(lambda: next(words), "{"))
-    assert next(words) == "OFFSET"
+    assert next(words).upper() == "OFFSET"
     offset = [next(words) for _ in range(3)]
     assert not any("_" in number for number in offset)
     bone = bvh.Bone(f"{parent} end" if parent else name, tuple(map(float, offset)))
-    word = next(words)
+    word = next(words).upper()
     if word == "CHANNELS":
         bone.channels = [next(words).capitalize() for _ in range(int(next(words)))]
-        word = next(words)
-    while word in ("JOINT", "End"):
-        bone.children.append(plain_bone(words, bone.name if word == "End" else ""))
-        word = next(words)
+        word = next(words).upper()
+    while word in ("JOINT", "END"):
+        bone.children.append(plain_bone(words, bone.name if word == "END" else ""))
+        word = next(words).upper()
     assert word == "}"
     return bone
 

@@ -130,3 +130,14 @@ def test_a_folder_of_something_else_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["utd-mhad", "--raw", str(tmp_path)])
     assert capsys.readouterr().err == f"error: --raw {tmp_path}: no UTD-MHAD skeleton in it\n"
+
+
+def test_a_name_of_another_type_is_refused(tmp_path):
+    path = write(tmp_path, "a1_s1_t1", skeleton(0))
+    content = bytearray(path.read_bytes())
+    tag = content.index(b"d_skel") - 8
+    assert content[tag : tag + 8] == bytes((1, 0, 0, 0, 6, 0, 0, 0))  # miINT8, six bytes
+    content[tag] = 2
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="the name of an array is of type 2"):
+        read(Recording(path.name, path, 0, {}))

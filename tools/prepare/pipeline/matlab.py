@@ -24,6 +24,7 @@ _TYPES = {
     12: "i8",
     13: "u8",
 }
+_TEXT = 1  # of an array's name
 _CLASSES = range(6, 16)  # of arrays of numbers
 _COMPLEX = 0x800
 _MOST = 2**26  # bytes of an array: over an hour of skeletons
@@ -78,7 +79,9 @@ def _elements(content: bytes, padded: bool = True) -> Iterator[tuple[int, bytes]
 
 def _array(content: bytes, name: str) -> np.ndarray | None:
     """Read an array, or return None where it has another name."""
-    (_, flags), (_, shape), (_, called), *numbers = _elements(content)
+    (_, flags), (_, shape), (kind, called), *numbers = _elements(content)
+    if kind != _TEXT:
+        raise ValueError(f"the name of an array is of type {kind}")
     if called != name.encode():
         return None
     (flag,) = np.frombuffer(flags[:4], "<u4").tolist()
