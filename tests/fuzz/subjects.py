@@ -522,7 +522,7 @@ def read_checkpoint(folder: Path) -> Any:
     path = folder / "x.pth.tar"
     payload = checkpoint.read(path)
     method = checkpoint.to_method(payload, path)
-    if payload["optimizer"]:
+    if payload.get("optimizer"):
         optimizer = checkpoint.make_optimizer(method, 0.1, 0.9, 0.0)
         checkpoint.restore_optimizer(optimizer, payload, path)
         checkpoint.load_into(method, {"dataset": "ntu60"}, payload, path)
