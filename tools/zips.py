@@ -17,6 +17,7 @@ from dataset.reading import reading
 AGAIN = "copy it again"
 _CHUNK = 2**20
 _MOST = 2**30  # bytes of arrays that are read whole
+_FOLDER = 0x10  # among the attributes that DOS gives a file
 _RATIO = 500
 """Bytes that one compressed byte may become; one-hot labels become a hundred, a bomb a thousand."""
 
@@ -51,6 +52,8 @@ def _check_claims(members: list[zipfile.ZipInfo], size: int) -> None:
     for one in members:
         if one.flag_bits & 1 or one.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise zipfile.BadZipFile(f"{one.filename} is encrypted or compressed in a rare way")
+        if one.external_attr & _FOLDER and one.file_size:  # torch.load would bring none of it
+            raise zipfile.BadZipFile(f"{one.filename} is marked as a folder")
         stored = one.compress_type == zipfile.ZIP_STORED
         most = one.compress_size if stored else _RATIO * one.compress_size + _CHUNK
         if one.file_size > most:

@@ -147,3 +147,16 @@ def test_sizes_beyond_every_tensor_are_refused_before_a_model_is_built(tmp_path)
 
         with pytest.raises(ValueError, match=f"{name} .*larger than any of its tensors"):
             to_method(payload, path)
+
+
+def test_a_member_with_content_that_is_marked_as_a_folder_is_refused(tmp_path):
+    path = tmp_path / "x.pth.tar"
+    torch.save({"state_dict": {"weight": torch.ones(4)}}, path)
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    while b"/data/0" not in content[entry : entry + 80]:
+        entry = content.index(b"PK\x01\x02", entry + 1)
+    content[entry + 38] |= 0x10  # the external attributes of the central directory
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="data/0 is marked as a folder"):
+        read(path)
