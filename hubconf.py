@@ -49,11 +49,9 @@ def hico(
 
     if stream not in (None, *STREAMS):
         raise ValueError(f"stream {stream}: known are {', '.join(STREAMS)}")
+    untrained = encoder_config(streams=len(single_streams(stream or "joint")))
     method, provenance = load_encoder(
-        str(checkpoint),
-        random_config=encoder_config(streams=len(single_streams(stream or "joint"))),
-        seed=0,
-        report=lambda line: None,
+        str(checkpoint), random_config=untrained, seed=0, report=lambda line: None
     )
     stream = stream or (provenance["data"] or {}).get("stream", "joint")
     reader = Reader.of(read_joints(joints or {}, unit))

@@ -15,14 +15,7 @@ from moco.config import NEIGHBOUR_LEVELS, ContrastConfig, EncoderConfig, read_en
 from moco.encoders.hierarchical import HierarchicalEncoder, Views
 from moco.heads import LEVELS, Heads, Levels, pack, unpack, xavier_matrices
 from moco.kernels.device import float32_only
-from moco.loss import (
-    Logits,
-    Losses,
-    compare,
-    hierarchical_contrast,
-    sought,
-    with_neighbours,
-)
+from moco.loss import Logits, Losses, compare, hierarchical_contrast, sought, with_neighbours
 from moco.method import Method
 from moco.momentum import frozen_copy, move_towards
 from moco.queue import KeyQueue

@@ -264,13 +264,14 @@ class Parser(Generic[Record]):
         known, unknown = self._argparse.parse_known_args(list(self._joined(given)))
         if unknown:
             raise ValueError(f"{unknown[0]}: no such option{self._likely(unknown[0])}; see --help")
-        values = self._values(vars(known))
+        found = vars(known)
         if self._recipe is not None:
-            before, _ = self._argparse.parse_known_args(list(self._recipe(values)))
-            values = self._values(vars(before) | vars(known))
+            before, _ = self._argparse.parse_known_args(list(self._recipe(self._values(found))))
+            found = vars(before) | found
+        values = self._values(found)
         if self._usual is not None:
             usual = self._usual(values).items()
-            values |= {name: value for name, value in usual if name not in vars(known)}
+            values |= {name: value for name, value in usual if name not in found}
         nested: dict[str, Any] = {name: {} for name in self._groups}
         for name, value in values.items():
             place, _, inner = name.rpartition(".")
