@@ -2,6 +2,16 @@
 
 import pytest
 
+from tests.support.tiny import write_dataset
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Fourteen clips to train and six to test, unless a module has its own."""
+    path = tmp_path_factory.mktemp("data")
+    write_dataset(path, train=14, val=6)
+    return path
+
 
 @pytest.fixture
 def evaluate(data, tmp_path, monkeypatch, capsys):

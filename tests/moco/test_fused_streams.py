@@ -13,7 +13,6 @@ from hubconf import hico
 from moco import ContrastConfig, HiCo, Views, encoder_config
 from moco.encoders.hierarchical import HierarchicalEncoder
 from moco.published import holds
-from tests.support.tiny import write_dataset
 from tests.training.test_pretraining import arguments, losses
 from tools import checkpoint, features, predict
 from tools.checkpoint import load_encoder, read
@@ -26,13 +25,6 @@ GIVEN = ("--skeleton-representation", FUSED, "--granularity", "3")
 STREAM = "--finetune-skeleton-representation"
 EVALUATION = ("--device", "cpu", "--seed", "1")
 QUICK = ("--epochs", "2", "--schedule", "1")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data")
-    write_dataset(path, train=14, val=6)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,7 @@ def test_a_step_is_that_of_a_plain_loop(levels):
     expected = plain_losses(model, *again)
     losses, _ = model(*again)
     for level, value in expected.items():
-        assert math.isclose(float(getattr(losses, level)), value, abs_tol=1e-10), level
+        assert math.isclose(getattr(losses, level).item(), value, abs_tol=1e-10), level
 
 
 def test_another_view_of_the_same_clip_is_no_neighbour():

@@ -1,10 +1,14 @@
 """Stands in for the scripts that `tools.reproduce` runs, and options that make them quick."""
 
 import json
+import os
 import signal
+import subprocess
 from pathlib import Path
 
 from options.evaluations import PRETRAINING
+from tests.support.paths import ROOT
+from tests.support.waiting import HANGS, heeding_interrupts, wait_until
 from tools.reproduce.cells import LAST
 from tools.reproduce.child import Ended
 
@@ -59,3 +63,23 @@ class Scripts:
         if name not in self.stops:
             content = {"complete": True, "runs": found}
             (folder / "results.json").write_text(json.dumps(content))
+
+
+def interrupted(argv, environment, log):
+    """Start a command, and interrupt it as a terminal does once a log tells an epoch.
+
+    Returns what it said; it must end as one that was interrupted.
+    """
+    process = subprocess.Popen(
+        heeding_interrupts(argv),
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until(lambda: log.is_file() and "\nepoch " in log.read_text(), process)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=HANGS)
+    assert process.returncode == 128 + signal.SIGINT
+    return said

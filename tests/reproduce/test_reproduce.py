@@ -16,10 +16,10 @@ from dataset.arrays import load_labels
 from dataset.protocols import DATASETS, SINGLE_STREAMS, STREAMS
 from options.evaluations import EVALUATIONS, KINDS, PRETRAINING
 from options.reproduce import ReproduceOptions, parser
-from tests.reproduce.scripts import TINY, Scripts
+from tests.reproduce.scripts import TINY, Scripts, interrupted
 from tests.support.paths import ROOT
 from tests.support.tiny import write_dataset
-from tests.support.waiting import HANGS, heeding_interrupts, wait_until
+from tests.support.waiting import HANGS
 from tools.files import held
 from tools.reproduce import __main__ as command
 from tools.reproduce import plan, table
@@ -790,19 +790,8 @@ def test_interrupted_and_continued_from_end_to_end(data, tmp_path):
     chosen = ("--transfer-to", "ntu120:xsub", "--modes", *MODES[:-1])
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     argv = reproduce(data, tmp_path, *extras, *chosen, "--streams", "joint")
-    process = subprocess.Popen(
-        heeding_interrupts(argv),
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
     folder = tmp_path / Run(*XSUB, "GRU", "joint", 0).name
-    wait_until(lambda: "\nepoch " in text_of(folder / "pretraining.log"), process)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    said, _ = process.communicate(timeout=HANGS)
-    assert process.returncode == 128 + signal.SIGINT
+    said = interrupted(argv, environment, folder / "pretraining.log")
     assert "go on with: python -m tools.reproduce --data-path" in said
     assert "stopped by SIGINT" in text_of(folder / "pretraining.log")
     assert not (folder / "linear.json").exists()

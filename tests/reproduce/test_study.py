@@ -17,10 +17,10 @@ from dataset.arrays import load_labels
 from dataset.protocols import DATASETS
 from options.evaluations import PRETRAINING
 from options.reproduce import parser
-from tests.reproduce.scripts import TINY, Scripts
+from tests.reproduce.scripts import TINY, Scripts, interrupted
 from tests.support.paths import ROOT
 from tests.support.tiny import write_dataset
-from tests.support.waiting import HANGS, heeding_interrupts, wait_until
+from tests.support.waiting import HANGS, wait_until
 from tools.reproduce import __main__ as command
 from tools.reproduce import paired, plan
 from tools.reproduce.cells import expand_study
@@ -634,19 +634,8 @@ def test_a_study_is_stopped_and_goes_on_from_end_to_end(data, tmp_path):
     path = write_study(tmp_path, data=long, common=common, settings=settings, equal_time=["bone"])
     out = tmp_path / "out"
     argv = [sys.executable, "-m", "tools.reproduce", *words(data, path, out, "--at-once", "2")]
-    process = subprocess.Popen(
-        heeding_interrupts(argv),
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
     log = out / "ntu60-cross_subject-GRU-joint-hico-seed0" / "pretraining.log"
-    wait_until(lambda: log.is_file() and "\nepoch " in log.read_text(), process)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    said, _ = process.communicate(timeout=HANGS)
-    assert process.returncode == 128 + signal.SIGINT
+    said = interrupted(argv, environment, log)
     assert "go on with: python -m tools.reproduce --study" in said
     part = json.loads(log.with_suffix(".json").read_text())
     assert "seconds" not in part

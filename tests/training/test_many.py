@@ -14,7 +14,6 @@ import action_retrieval
 import pretraining
 from moco.heads import LEVELS
 from tests.support.paths import ROOT
-from tests.support.tiny import write_dataset
 from tests.support.waiting import HANGS
 from tests.training.several import without_dropout
 from tests.training.test_pretraining import arguments, losses, rows
@@ -26,13 +25,6 @@ from tools.training.trainer import LAST
 KINDS = ("GRU", "LSTM", "Transformer")
 NEIGHBOURS = ("--encoder", "GRU", "--positives", "neighbours", "--neighbour-levels", "all")
 ENDLESS = ("--epochs", "100000", "--seed", "3")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data")
-    write_dataset(path, train=14, val=6)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from dataset.protocols import AUGMENTATIONS
 from moco import ContrastConfig, HiCo, Views, encoder_config
 from moco.published import from_published
 from tests.support.paths import ROOT
-from tests.support.tiny import write_dataset
 from tests.support.waiting import HANGS
 from tools import checkpoint
 from tools.checkpoint import read
@@ -27,13 +26,6 @@ SMALL = (
     *("--print-freq", "1", "--device", "cpu", "--lr", "0.05"),
 )
 LOSSES = ("clip", "part", "temporal", "spatial", "instance", "loss")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data")
-    write_dataset(path, train=14, val=6)
-    return path
 
 
 def arguments(data, folder, *more):

@@ -29,13 +29,6 @@ METRICS = "metrics.jsonl"
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data")
-    write_dataset(path, train=14, val=6)
-    return path
-
-
-@pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
     """An uninterrupted run of three epochs of three steps."""
     folder = tmp_path_factory.mktemp("whole")

@@ -13,7 +13,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import pretraining
-from tests.support.tiny import write_dataset
 from tests.training.test_pretraining import arguments, losses
 from tools.checkpoint import read
 from tools.training import recorded as graph
@@ -77,13 +76,6 @@ def recorders(monkeypatch):
 
     monkeypatch.setattr(trainer, "choose_recorder", choose)
     return made
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data")
-    write_dataset(path, train=14, val=6)
-    return path
 
 
 @pytest.fixture

@@ -31,13 +31,6 @@ WATCHED = ("--knn-every", "2", "--knn-clips", "9", "5")
 NEW = ("eval/", "features/")
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data")
-    write_dataset(path, train=14, val=6)
-    return path
-
-
 def pretrain(data, folder, *more):
     pretraining.main(["--data-path", str(data), "--checkpoint-path", str(folder), *SMALL, *more])
 
