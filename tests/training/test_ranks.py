@@ -1,6 +1,7 @@
 """N processes give the losses of one, hold the same queues, and end together."""
 
 import os
+import socket
 import threading
 from datetime import timedelta
 from types import SimpleNamespace
@@ -176,14 +177,31 @@ def test_a_rank_that_fails_dies_or_hangs_ends_the_others_with_the_reason(tmp_pat
     assert any(f"run: {reason};" in said for said in ends)  # the second may see the first one go
 
 
-def _ending(rank, work, size, folder):
+def _ending(rank, work, size, folder, place=None):
     if work is hang:
         room.ANSWERING = timedelta(seconds=1)
     try:
-        with joined(Ranks(rank, size), meeting(folder)) as ranks:
+        with joined(Ranks(rank, size), place or meeting(folder)) as ranks:
             work(ranks, folder)
     except (ConnectionError, FloatingPointError) as error:
         (folder / f"rank{rank}").write_text(str(error))
+
+
+def read_late(ranks, folder):
+    if ranks.rank == 0:
+        raise FloatingPointError("the loss is nan")
+    reason, late = ranks._first_reason, threading.Event()
+    ranks._first_reason = lambda said: (late.wait(1), reason(said))[1]
+    ranks.mean(torch.ones(1))
+
+
+def test_rank_0_stays_until_its_reason_is_read(tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        place = f"tcp://localhost:{free.getsockname()[1]}"  # kept by rank 0, unlike a file
+    multiprocessing.spawn(_ending, (read_late, 2, tmp_path, place), nprocs=2)
+    said = (tmp_path / "rank1").read_text()
+    assert said == "rank 1 stops with the run: rank 0: the loss is nan; go on with --resume"
 
 
 def write_late(ranks, folder):

@@ -34,6 +34,8 @@ NAMES = (
 """Environment variables that number a process: among all, how many there are, on its machine."""
 ENDED = "ended"
 """Where the first process that fails leaves its reason for the others."""
+READING = timedelta(seconds=5)
+"""How long rank 0, which may keep that place, stays for the others to read the reason."""
 
 
 @dataclass
@@ -184,6 +186,23 @@ class Ranks:
                 return self._store.compare_set(ENDED, "", reason).decode()
         return reason
 
+    def _leave(self) -> None:
+        """Let go of the others: whoever still waits for this process is told of an error."""
+        self._group = self._store = None  # their threads may not live until the process exits
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+    def _leave_with(self, reason: str) -> None:
+        """Leave after a fault. Rank 0, which may keep the reason, stays until all have read it."""
+        self._first_reason(reason)
+        store = self._store
+        self._leave()
+        with suppress(RuntimeError):
+            if store is not None:
+                store.set(f"{ENDED} {self.rank}", "")
+                if self.rank == 0:
+                    store.wait([f"{ENDED} {rank}" for rank in range(1, self.size)], READING)
+
 
 def _in_words(error: RuntimeError) -> str:
     """What an error of torch.distributed says of a process that left no reason."""
@@ -247,9 +266,7 @@ def joined(place: Ranks | None = None, meeting: str = "env://") -> Iterator[Rank
             yield ranks
             ranks.agree(None)  # who exits before rank 0 has written gets it killed by its starter
     except Exception as error:
-        ranks._first_reason(f"rank {ranks.rank}: {' '.join(str(error).split())}")
+        ranks._leave_with(f"rank {ranks.rank}: {' '.join(str(error).split())}")
         raise
     finally:
-        ranks._group = ranks._store = None  # their threads may not live until the process exits
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        ranks._leave()
