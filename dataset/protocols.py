@@ -20,7 +20,11 @@ OTHER_WORDS = {
     "xsetup": "cross_setup",
 }
 """What the field calls the protocols too."""
-AUGMENTATIONS = {"hico": "dataset.augment:HICO", "strong": "dataset.strong:STRONG"}
+AUGMENTATIONS = {
+    "hico": "dataset.augment:HICO",
+    "strong": "dataset.strong:STRONG",
+    "strong-sided": "dataset.strong:SIDED",
+}
 """Pipelines that make a clip's two views differ, "module:object"; `dataset.augment` has how."""
 
 _NTU60_TRAINING_PERFORMERS = frozenset(

@@ -160,3 +160,5 @@ SHEAR = Stage(draw_shear, move)
 JOINT_MASK = Stage(draw_joint_mask, hide_joints)
 TIME_MASK = Stage(draw_time_mask, hide_frames)
 STRONG = Pipeline((STREAM, ROTATE, FLIP, SHEAR, JOINT_MASK, TIME_MASK))
+SIDED = Pipeline(tuple(step for step in STRONG.steps if step is not FLIP))
+"""Without the flip: for classes that tell left from right."""

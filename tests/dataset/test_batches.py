@@ -458,7 +458,9 @@ def test_a_recorded_step_finds_the_draws_of_each_epoch_where_they_were(toy):
 
 def test_an_unknown_pipeline_and_one_without_a_stream_are_refused():
     split = PackedSplit.from_arrays(dense_split())
-    with pytest.raises(ValueError, match="^augmentation none: choose one of hico, strong$"):
+    with pytest.raises(
+        ValueError, match="^augmentation none: choose one of hico, strong, strong-sided$"
+    ):
         PretrainingBatches(split, "joint", 4, torch.Generator(), "none")
     for steps in ((SPATIAL,), (STREAM, SPATIAL, STREAM)):
         with pytest.raises(ValueError, match="takes the stream once"):

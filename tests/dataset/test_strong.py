@@ -10,6 +10,7 @@ from dataset.augment import STREAM, draw_crop, load_pipeline
 from dataset.batches import PretrainingBatches
 from dataset.packed import PackedSplit
 from dataset.protocols import STREAMS
+from dataset.skeleton import MIRRORED
 from dataset.strong import (
     FLIP,
     JOINT_MASK,
@@ -117,6 +118,17 @@ def test_a_batch_is_cropped_made_a_stream_and_then_changed_five_times(stream):
 def test_the_stream_is_taken_first_and_the_changes_have_their_order():
     assert STRONG.steps == (STREAM, *STAGES.values())
     assert load_pipeline("strong") is STRONG
+
+
+@pytest.mark.parametrize(("name", "crossed"), [("strong", True), ("strong-sided", False)])
+def test_left_stays_left_only_where_the_name_says_so(name, crossed):
+    pipeline, clips = load_pipeline(name), clips_of(32)
+    one_side = [joint for joint, other in enumerate(MIRRORED) if other > joint]
+    clips[:, :, :, one_side] = 0
+    draws = [stage.draw(len(clips), seeded()) for stage in pipeline.stages]
+    (changed,) = pipeline.apply(clips, draws, "joint")
+    assert len(pipeline.stages) == 4 + crossed
+    assert changed[:, :, :, one_side].any() == crossed
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -461,7 +461,11 @@ FAULTS = [
         "--skeleton-representation bones: known are joint, motion, bone, joint+motion+bone",
     ),
     ("pretraining", "--encoder grue", "--encoder grue: known are GRU, LSTM, Transformer"),
-    ("pretraining", "--augmentation x", "--augmentation x: known are hico, strong, toy"),
+    (
+        "pretraining",
+        "--augmentation x",
+        "--augmentation x: known are hico, strong, strong-sided, toy",
+    ),
     ("pretraining", "--queue-wrap none", "--queue-wrap none: known are published, full"),
     ("classification", "--probe-crop left", "--probe-crop left: known are centre, random"),
     ("pretraining", "--device gpu", "--device gpu: known are auto, cpu, cuda, cuda:N"),
