@@ -27,8 +27,8 @@ def hico(
 
     Args:
         checkpoint: a file, or "random" for an untrained encoder.
-        stream: "joint", "motion", "bone" or "joint+motion+bone"; None for what it was trained on,
-            joint where the checkpoint does not say.
+        stream: "joint", "motion" or "bone"; None for what it was trained on, joint where the
+            checkpoint does not say.
         device: "auto", "cpu", "cuda" or "cuda:N".
         joints: which joints of clips stand for the second Kinect's 25: the name of a map, a list,
             or a file, as `tools.predict --joints` takes them; None: they are these 25.
@@ -36,12 +36,10 @@ def hico(
 
     Raises:
         FileNotFoundError: no such checkpoint or file of joints.
-        ValueError: a damaged or foreign one, no such stream, device, joints or unit, or one that
-            does not fit.
+        ValueError: a damaged or foreign one, or no such stream, device, joints or unit.
     """
     from dataset.custom import read_joints
-    from dataset.protocols import STREAMS, single_streams
-    from moco.config import encoder_config
+    from dataset.protocols import STREAMS
     from tools.checkpoint import load_encoder
     from tools.evaluation.recording import FrozenEncoder
     from tools.prepare.formats.custom import Reader
@@ -49,10 +47,7 @@ def hico(
 
     if stream not in (None, *STREAMS):
         raise ValueError(f"stream {stream}: known are {', '.join(STREAMS)}")
-    untrained = encoder_config(streams=len(single_streams(stream or "joint")))
-    method, provenance = load_encoder(
-        str(checkpoint), random_config=untrained, seed=0, report=lambda line: None
-    )
+    method, provenance = load_encoder(str(checkpoint), seed=0, report=lambda line: None)
     stream = stream or (provenance["data"] or {}).get("stream", "joint")
     reader = Reader.of(read_joints(joints or {}, unit))
     return FrozenEncoder(method.to(pick_device(device)), stream, reader)

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from dataset.protocols import AUGMENTATIONS
 from dataset.skeleton import NUM_COORDINATES, NUM_JOINTS
-from dataset.streams import to_streams
+from dataset.streams import to_stream
 
 FRAMES = 64
 """Frames of a view, and the shortest window that is cropped."""
@@ -250,7 +250,7 @@ class Stage(NamedTuple):
 
 
 STREAM = "stream"
-"""Where a pipeline takes joint, motion, bone, or all of them."""
+"""Where a pipeline takes joint, motion or bone."""
 
 
 @dataclass(frozen=True)
@@ -275,25 +275,12 @@ class Pipeline:
         """What is random."""
         return tuple(step for step in self.steps if step != STREAM)
 
-    def apply(self, clips: Tensor, draws: Sequence[Any], stream: str) -> list[Tensor]:
-        """Change clips by the draws of each stage; all streams of a clip are changed alike.
-
-        Args:
-            clips: (N, T, M, V, C) joint positions.
-            draws: of each stage.
-            stream: a name of dataset.protocols.STREAMS.
-
-        Returns:
-            (N, T, M, V, C) of each of its streams.
-        """
-        left, taken = iter(draws), [clips]
+    def apply(self, clips: Tensor, draws: Sequence[Any], stream: str) -> Tensor:
+        """Change (N, T, M, V, C) clips by the draws of each stage; the same shape comes out."""
+        left = iter(draws)
         for step in self.steps:
-            if step == STREAM:
-                taken = to_streams(taken[0], stream)
-            else:
-                drawn = next(left)
-                taken = [step.apply(each, drawn) for each in taken]
-        return taken
+            clips = to_stream(clips, stream) if step == STREAM else step.apply(clips, next(left))
+        return clips
 
 
 def load_pipeline(name: str) -> Pipeline:

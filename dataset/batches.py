@@ -132,7 +132,7 @@ class PretrainingBatches:
 
         Args:
             split: clips to train on.
-            stream: a name of dataset.protocols.STREAMS.
+            stream: "joint", "motion" or "bone".
             batch_size: B; the last partial batch of an epoch is dropped.
             generator: of the CPU; its state at the start of an epoch fixes the epoch.
             augmentation: name of a pipeline, a row of `dataset.protocols.AUGMENTATIONS`.
@@ -231,7 +231,7 @@ class LabelledBatches:
         Args:
             split: the training part.
             clips: (n,) which of its clips have labels to use, int64 on the CPU.
-            stream: a name of dataset.protocols.STREAMS.
+            stream: "joint", "motion" or "bone".
             batch_size: B.
             generator: of the CPU.
             random_crop: windows of 50 to 100 % and at least 64 frames; else the middle 95 %.

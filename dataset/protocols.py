@@ -10,9 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 PARTS = ("train", "val")
-SINGLE_STREAMS = ("joint", "motion", "bone")
-STREAMS = (*SINGLE_STREAMS, "+".join(SINGLE_STREAMS))
-"""What an encoder reads off the skeleton; where a name has several, it reads them side by side."""
+STREAMS = ("joint", "motion", "bone")
 OTHER_WORDS = {
     "xsub": "cross_subject",
     "xview": "cross_view",
@@ -184,11 +182,6 @@ DATASETS = {
     )
 }
 """The published data sets, by name; `load_datasets` adds one's own."""
-
-
-def single_streams(stream: str) -> tuple[str, ...]:
-    """The streams that a name of STREAMS stands for, in their order."""
-    return tuple(stream.split("+"))
 
 
 def load_datasets(data_path: Path | str, wanted: str = "") -> dict[str, DataSet]:

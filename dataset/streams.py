@@ -8,7 +8,6 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from dataset.protocols import single_streams
 from dataset.skeleton import PARENTS
 
 
@@ -46,8 +45,3 @@ def to_stream(clips: Tensor, stream: str) -> Tensor:
     if stream not in streams:
         raise ValueError(f"stream {stream}: choose one of {', '.join(streams)}")
     return streams[stream](clips)
-
-
-def to_streams(clips: Tensor, name: str) -> list[Tensor]:
-    """Take all streams that a name stands for: (N, T, M, V, C) to as many of the same shape."""
-    return [to_stream(clips, stream) for stream in single_streams(name)]

@@ -108,7 +108,6 @@ class EncoderConfig:
     time_features: int = 150
     space_features: int = 192
     num_layers: int = 1  # of the sequence encoder; a kind that may have more makes it a setting
-    streams: int = 1  # read side by side; the name of the stream says it, no option of its own
 
     def __post_init__(self) -> None:
         if self.kind not in ENCODERS:
@@ -121,22 +120,11 @@ class EncoderConfig:
         return 2 * self.granularity * self.hidden_size
 
     @property
-    def time_inputs(self) -> int:
-        """Features of a frame, of all streams."""
-        return self.streams * self.time_features
-
-    @property
-    def space_inputs(self) -> int:
-        """Features of a joint, of all streams."""
-        return self.streams * self.space_features
-
-    @property
     def described(self) -> str:
         """Kind and sizes in words."""
-        fused = f", {self.streams} streams fused" if self.streams > 1 else ""
         return (
             f"{self.kind}, hidden size {self.hidden_size}, {self.num_layers} layer(s), "
-            f"granularity {self.granularity}{fused}"
+            f"granularity {self.granularity}"
         )
 
 

@@ -47,9 +47,8 @@ def _beginnings() -> Iterator[tuple[str, str]]:
 
 def holds(method: Method) -> bool:
     """Whether the published layout can hold a model: HiCo as published, an encoder it knows."""
-    if not isinstance(method, HiCo) or method.has_neighbours or method.config.streams > 1:
-        return False
-    return ENCODERS[method.config.kind].published
+    plain = isinstance(method, HiCo) and not method.has_neighbours
+    return plain and ENCODERS[method.config.kind].published
 
 
 def published_names(model: HiCo) -> dict[str, str]:

@@ -16,7 +16,6 @@ from dataset.protocols import (
     STREAMS,
     DataSet,
     load_datasets,
-    single_streams,
     split_folder,
 )
 from moco.config import (
@@ -330,12 +329,6 @@ class EvaluationOptions:
         except SettingError as error:
             name = f"random_encoder.{error.name}"
             raise SettingError(name, error.value, error.fault) from None
-
-    @property
-    def random_config(self) -> EncoderConfig:
-        """Kind and sizes of a random encoder of the streams that are read."""
-        streams = len(single_streams(self.data.stream))
-        return replace(self.random_encoder.config, streams=streams)
 
 
 def file_option(default: Path | None, metavar: str, meaning: str) -> Any:

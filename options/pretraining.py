@@ -4,11 +4,11 @@ Source: the published command for NTU-60 cross-view joint (HiCo, AAAI 2023, arXi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset.protocols import AUGMENTATIONS, count_clips, single_streams
+from dataset.protocols import AUGMENTATIONS, count_clips
 from moco.config import ContrastConfig, EncoderConfig, SettingError
 from options.groups import (
     DataOptions,
@@ -179,8 +179,6 @@ class PretrainingOptions:
     )
 
     def __post_init__(self) -> None:
-        fused = replace(self.encoder, streams=len(single_streams(self.data.stream)))
-        object.__setattr__(self, "encoder", fused)
         keys, batch = self.contrast.queue_size, self.training.batch_size
         if keys % batch:
             below, above = keys // batch * batch, -(-keys // batch) * batch

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dataset.protocols import OTHER_WORDS, SINGLE_STREAMS, STREAMS, DataSet, load_datasets
+from dataset.protocols import OTHER_WORDS, STREAMS, DataSet, load_datasets
 from moco.config import ENCODERS, SettingError
 from options.evaluations import EVALUATIONS, KINDS
 from options.groups import MAX_SEED
@@ -65,9 +65,7 @@ class ReproduceOptions:
     datasets: tuple[str, ...] = _selected(PUBLISHED_DATASETS, any_text, "NAME", "data sets")
     protocols: tuple[str, ...] = _selected((), any_text, "NAME", "their splits", shown="all")
     encoders: tuple[str, ...] = _selected(KNOWN, one_of(KNOWN), "KIND", "sequence encoders")
-    streams: tuple[str, ...] = _selected(
-        SINGLE_STREAMS, one_of(STREAMS), "NAME", f"skeleton streams: {' | '.join(STREAMS)}"
-    )
+    streams: tuple[str, ...] = _selected(STREAMS, one_of(STREAMS), "NAME", "skeleton streams")
     modes: tuple[str, ...] = _selected(MODES, one_of(MODES), "NAME", "evaluations")
     seeds: tuple[int, ...] = _selected((0,), whole(0, MAX_SEED), "N", "one pre-training each")
     fractions: tuple[float, ...] = _selected(
@@ -145,11 +143,10 @@ class ReproduceOptions:
     def _check_streams(self) -> None:
         """Leave out what fuses streams where there is one, and refuse it where it was asked for."""
         fusing = [mode for mode in self.modes if EVALUATIONS[mode].over == "streams"]
-        if len(self.together) > 1 or not fusing:
+        if len(self.streams) > 1 or not fusing:
             return
         if self.modes != MODES:
-            known = ", ".join(SINGLE_STREAMS)
-            fault = f"needs two streams or more of {known}; --streams has {self.streams[0]}"
+            fault = f"needs two streams or more, --streams has {self.streams[0]}"
             raise SettingError("modes", fusing[0], fault)
         self._set("modes", [mode for mode in MODES if mode not in fusing])
 
@@ -158,11 +155,6 @@ class ReproduceOptions:
             for flag in set_here(words):
                 fault = "tools.reproduce sets it itself; choose by its own options"
                 raise SettingError(f"extras.{mode}", flag, fault)
-
-    @property
-    def together(self) -> tuple[str, ...]:
-        """The streams of an ensemble; one encoder that reads them all is none of them."""
-        return tuple(stream for stream in self.streams if stream in SINGLE_STREAMS)
 
     @cached_property
     def known(self) -> dict[str, DataSet]:

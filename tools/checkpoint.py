@@ -19,7 +19,6 @@ import numpy
 import torch
 from torch import nn
 
-from dataset.protocols import STREAMS, single_streams
 from dataset.reading import brief, reading, shown
 from moco.config import (
     ContrastConfig,
@@ -249,6 +248,7 @@ def load_encoder(
     path = find(pretrained, report)
     payload = read(path)
     method = to_method(payload, path)
+    _check_inputs(method.encoder.config, path)
     epochs = payload.get("epoch")
     done = "an unknown number of" if epochs is None else epochs
     report(f"encoder of {path}: {method.encoder.config.described}, {done} epochs of pre-training")
@@ -256,28 +256,13 @@ def load_encoder(
     return method.eval(), source | {"data": payload.get("data")}
 
 
-def check_inputs(config: EncoderConfig, stream: str, name: str) -> None:
-    """Refuse an encoder of other streams than are read, or of clips of another layout.
-
-    Args:
-        config: of the encoder.
-        stream: a name of dataset.protocols.STREAMS.
-        name: of the encoder, for messages.
-
-    Raises:
-        ValueError: when they do not fit.
-    """
-    if config.streams != len(single_streams(stream)):
-        fitting = [each for each in STREAMS if len(single_streams(each)) == config.streams]
-        raise ValueError(
-            f"{name} does not fit the stream {stream}: it reads {config.streams} at once; "
-            f"choose {' or '.join(fitting) or 'another checkpoint'}"
-        )
+def _check_inputs(config: EncoderConfig, path: Path) -> None:
+    """Refuse an encoder of clips of another layout."""
     needed = (EncoderConfig.time_features, EncoderConfig.space_features)
     if (config.time_features, config.space_features) != needed:
         raise ValueError(
-            f"{name} does not fit: it reads {config.time_features} and "
-            f"{config.space_features} features, clips have {needed[0]} and {needed[1]}"
+            f"{path} does not fit: it reads {config.time_features} and {config.space_features} "
+            f"features, clips have {needed[0]} and {needed[1]}"
         )
 
 

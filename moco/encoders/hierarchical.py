@@ -1,7 +1,6 @@
 """The hierarchical encoder: two branches that see a clip at G granularities.
 
-Axes: N clips, T tokens of a level, S streams (1, or 3 fused), F input features of a stream,
-d hidden size, G granularities.
+Axes: N clips, T tokens of a level, F input features, d hidden size, G granularities.
 A branch embeds its tokens, halves them G - 1 times (unified downsampling), lets one sequence
 encoder look at every level apart, and keeps the maximum over each level's tokens.
 
@@ -28,8 +27,6 @@ class Views(NamedTuple):
     Attributes:
         time: (N, 64, 150), one token a frame; features ordered body, joint, coordinate.
         space: (N, 50, 192), one token a joint; features ordered frame, coordinate.
-
-    Of several streams the features lie side by side, stream by stream.
     """
 
     time: Tensor
@@ -68,34 +65,6 @@ class Downsample(nn.Module):
         return maximum(mixed[:, : 2 * half].unflatten(1, (half, 2)), dim=2)
 
 
-def embedding(in_features: int, hidden_size: int) -> nn.Sequential:
-    """The embedding of the tokens of one stream."""
-    return nn.Sequential(
-        nn.Linear(in_features, hidden_size),
-        nn.LayerNorm(hidden_size),
-        nn.ReLU(),
-        nn.Linear(hidden_size, hidden_size),
-    )
-
-
-class FusedEmbedding(nn.Module):
-    """Early fusion: the mean of an embedding of each stream, and a linear layer without bias.
-
-    Source: UmURL (Sun et al., ACM MM 2023, arXiv:2311.03106); the contrast stays HiCo's.
-    """
-
-    def __init__(self, in_features: int, hidden_size: int, streams: int) -> None:
-        super().__init__()
-        self.streams = nn.ModuleList(embedding(in_features, hidden_size) for _ in range(streams))
-        self.mix = nn.Linear(hidden_size, hidden_size, bias=False)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(N, T, S·F) tokens of S streams to (N, T, d)."""
-        parts = tokens.chunk(len(self.streams), dim=2)
-        embedded = [embed(part) for embed, part in zip(self.streams, parts, strict=True)]
-        return self.mix(torch.stack(embedded).mean(dim=0))
-
-
 class Branch(nn.Module):
     """Embedding, unified downsampling and sequence encoder of one of the two layouts."""
 
@@ -103,15 +72,14 @@ class Branch(nn.Module):
         super().__init__()
         d = config.hidden_size
         self.granularity = config.granularity
-        fused = config.streams > 1
-        self.embedding = (
-            FusedEmbedding(in_features, d, config.streams) if fused else embedding(in_features, d)
+        self.embedding = nn.Sequential(
+            nn.Linear(in_features, d), nn.LayerNorm(d), nn.ReLU(), nn.Linear(d, d)
         )
         self.downsample = Downsample(d)
         self.sequence = build_sequence_encoder(config)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(N, T, S·F) tokens to (N, G, d) features, finest granularity first."""
+        """(N, T, F) tokens to (N, G, d) features, finest granularity first."""
         levels = [self.embedding(tokens)]
         for _ in range(self.granularity - 1):
             levels.append(self.downsample(levels[-1]))  # tokens of the level above, not encoded
@@ -142,7 +110,7 @@ class HierarchicalEncoder(nn.Module):
         """Encode both layouts of a batch.
 
         Args:
-            views: time (N, 64, time_inputs) and space (N, 50, space_inputs).
+            views: time (N, 64, time_features) and space (N, 50, space_features).
 
         Returns:
             Features, clip (N, G, d) and part (N, G, d).

@@ -15,7 +15,6 @@ from dataset.augment import (
     SPATIAL,
     STREAM,
     Pipeline,
-    Stage,
     Window,
     draw_crop,
     draw_spatial,
@@ -27,7 +26,6 @@ from dataset.packed import PackedSplit
 from dataset.protocols import AUGMENTATIONS, STREAMS
 from dataset.views import downstream_views
 from tests.oracles.augment import (
-    centre_crop,
     crop_resize,
     mix_joints,
     ramp,
@@ -376,34 +374,6 @@ def test_hico_draws_order_crops_and_then_its_one_choice_from_one_generator():
     assert all(map(torch.equal, plain, draws.tensors()))
 
 
-FUSED = "joint+motion+bone"
-
-
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_fused_views_are_those_of_each_stream_side_by_side_with_the_same_draws(name):
-    split = PackedSplit.from_arrays(dense_split())
-
-    def views(stream):
-        loader = PretrainingBatches(split, stream, 4, torch.Generator().manual_seed(4), name)
-        loader.start_epoch()
-        return [*loader.batch(1), downstream_views(split, torch.arange(11), stream)]
-
-    for fused, *alone in zip(*map(views, (FUSED, "joint", "motion", "bone")), strict=True):
-        for got, *expected in zip(fused, *alone, strict=True):
-            assert torch.equal(got, torch.cat(expected, dim=2))
-
-
-def test_fused_views_of_whole_clips_are_the_plain_ones_side_by_side():
-    arrays = dense_split()
-    got = downstream_views(PackedSplit.from_arrays(arrays), torch.arange(11), FUSED)
-    for row in range(11):
-        clip = centre_crop(arrays.data[row], int(arrays.num_frames[row]))
-        streams = [stream_of(clip, stream) for stream in ("joint", "motion", "bone")]
-        for mine, plainly in ((got.time, time_major), (got.space, space_major)):
-            expected = np.concatenate([plainly(one) for one in streams], axis=1)
-            np.testing.assert_allclose(mine[row].numpy(), expected, atol=1e-5)
-
-
 @pytest.mark.parametrize("stream", STREAMS)
 def test_hicos_views_are_cropped_sheared_or_corrupted_and_then_made_streams(stream):
     arrays = dense_split()
@@ -429,20 +399,10 @@ def test_hicos_views_are_cropped_sheared_or_corrupted_and_then_made_streams(stre
         else:
             clip = mix_joints(clip, touched, (entries * 2 - 1).reshape(3, 3))
         kinds.add((sheared < 0.5, sheared < 0.5 or zero < 0.5))
-        taken = [stream_of(clip, one) for one in stream.split("+")]
-        got = loader.batch(step)[view]
+        taken, got = stream_of(clip, stream), loader.batch(step)[view]
         for mine, plainly in ((got.time, time_major), (got.space, space_major)):
-            expected = np.concatenate([plainly(one) for one in taken], axis=1)
-            np.testing.assert_allclose(mine[place].numpy(), expected, atol=1e-5)
+            np.testing.assert_allclose(mine[place].numpy(), plainly(taken), atol=1e-5)
     assert len(kinds) == 3
-
-
-def test_hico_augments_once_whatever_the_streams():
-    calls = []
-    counted = Stage(SPATIAL.draw, lambda clips, draws: calls.append(1) or clips)
-    draws = [SPATIAL.draw(2, torch.Generator())]
-    taken = Pipeline((counted, STREAM)).apply(torch.rand(2, 64, 2, 25, 3), draws, FUSED)
-    assert (len(calls), len(taken)) == (1, 3)
 
 
 def test_a_recorded_step_finds_the_draws_of_each_epoch_where_they_were(toy):

@@ -5,14 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset.protocols import (
-    DATASETS,
-    NTU120,
-    STREAMS,
-    load_datasets,
-    single_streams,
-    split_folder,
-)
+from dataset.protocols import DATASETS, NTU120, STREAMS, load_datasets, split_folder
 from options import pretraining
 
 
@@ -47,13 +40,7 @@ def test_classes_are_the_published_ones():
     pku = dict.fromkeys(("pku_part1", "pku_part2", "pku_mmd_part1", "pku_mmd_part2"), 51)
     resized = {"ntu60_frame50": 60, "ntu120_frame50": 120}
     assert classes == {"ntu60": 60, "ntu120": 120, "utd_mhad": 27, "ucla": 10} | pku | resized
-    assert STREAMS == ("joint", "motion", "bone", "joint+motion+bone")
-    assert [single_streams(name) for name in STREAMS] == [
-        ("joint",),
-        ("motion",),
-        ("bone",),
-        ("joint", "motion", "bone"),
-    ]
+    assert STREAMS == ("joint", "motion", "bone")
 
 
 def test_a_protocol_of_another_data_set_is_refused_naming_what_would_work():

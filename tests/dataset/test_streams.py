@@ -15,7 +15,7 @@ GOLDEN = np.load(GOLDENS / "augment.npz")
 @pytest.mark.parametrize("stream", ["joint", "motion", "bone"])
 def test_layouts_agree(stream):
     clip = torch.from_numpy(GOLDEN["crop/output"][int(GOLDEN["stream/input_crop_output_index"])])
-    views = lay_out([to_stream(clip.permute(1, 3, 2, 0)[None], stream)])
+    views = lay_out(to_stream(clip.permute(1, 3, 2, 0)[None], stream))
     for got, layout in ((views.time, "time_major"), (views.space, "space_major")):
         expected = torch.from_numpy(GOLDEN[f"stream/{stream}/{layout}"])
         torch.testing.assert_close(got[0], expected, atol=1e-5, rtol=0)

@@ -210,7 +210,6 @@ PUBLISHED_RUN = {
         "hidden_size": 512,
         "num_heads": 4,
         "num_layers": 1,
-        "streams": 1,
         "granularity": 4,
         "time_features": 150,
         "space_features": 192,
@@ -458,7 +457,7 @@ FAULTS = [
     (
         "pretraining",
         "--skeleton_representation bones",
-        "--skeleton-representation bones: known are joint, motion, bone, joint+motion+bone",
+        "--skeleton-representation bones: known are joint, motion, bone",
     ),
     ("pretraining", "--encoder grue", "--encoder grue: known are GRU, LSTM, Transformer"),
     (

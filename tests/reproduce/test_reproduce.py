@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dataset.arrays import load_labels
-from dataset.protocols import DATASETS, SINGLE_STREAMS, STREAMS
+from dataset.protocols import DATASETS, STREAMS
 from options.evaluations import EVALUATIONS, KINDS, PRETRAINING
 from options.reproduce import ReproduceOptions, parser
 from tests.reproduce.scripts import TINY, Scripts, interrupted
@@ -67,7 +67,7 @@ def test_every_published_figure_has_its_source_and_a_split_that_is_known():
         assert figure.source
         assert figure.mode in MODES
         assert figure.protocol in DATASETS[figure.dataset].folders
-        assert set(figure.stream.split(",")) <= set(SINGLE_STREAMS)
+        assert set(figure.stream.split("+")) <= set(STREAMS)
         assert 40 < figure.top1 < 100
 
 
@@ -120,9 +120,7 @@ def test_no_figure_that_was_only_remembered_is_there():
 
 
 def test_cells_come_after_what_they_need_and_only_once():
-    cells = expand(
-        choose(streams=SINGLE_STREAMS, modes=MODES, encoders=("GRU", "LSTM"), seeds=(0, 1))
-    )
+    cells = expand(choose(streams=STREAMS, modes=MODES, encoders=("GRU", "LSTM"), seeds=(0, 1)))
     assert len(cells) == len(set(cells))
     for number, cell in enumerate(cells):
         assert all(need in cells[:number] for need in cell.needs())
@@ -134,21 +132,8 @@ def test_an_ensemble_brings_the_probes_that_it_is_made_of():
     cells = expand(choose(streams=("joint", "bone"), modes=("ensemble",)))
     assert [(cell.mode, cell.run.stream) for cell in cells] == [
         *((PRETRAINING, "joint"), (PRETRAINING, "bone"), ("linear", "joint"), ("linear", "bone")),
-        ("ensemble", "joint,bone"),
+        ("ensemble", "joint+bone"),
     ]
-
-
-def test_one_encoder_of_all_streams_stands_beside_the_ensemble_and_is_not_in_it():
-    fused = "joint+motion+bone"
-    cells = expand(choose(streams=STREAMS, modes=("linear", "ensemble")))
-    found = {(cell.mode, cell.run.stream): cell for cell in cells}
-    assert {stream for mode, stream in found if mode == "linear"} == {*SINGLE_STREAMS, fused}
-    together = found["ensemble", "joint,motion,bone"]
-    assert [need.run.stream for need in together.needs()] == [*SINGLE_STREAMS]
-    assert together.run.name != found[PRETRAINING, fused].run.name
-    asked = read(found[PRETRAINING, fused], choose(streams=(fused,), modes=("linear",)))
-    assert (asked.data.stream, asked.encoder.streams) == (fused, 3)
-    assert parser().read(["--streams", fused, "joint"]).modes == MODES[:-1]
 
 
 def test_transfer_leaves_the_data_set_and_takes_the_namesake_split():
@@ -187,7 +172,7 @@ def test_names_are_known_as_the_field_writes_them():
 def test_the_whole_table_is_what_nobody_narrows():
     chosen = parser().read([])
     assert {(figure.dataset, figure.protocol) for figure in FIGURES} <= set(chosen.splits)
-    assert (chosen.streams, chosen.modes) == (SINGLE_STREAMS, MODES)
+    assert (chosen.streams, chosen.modes) == (STREAMS, MODES)
     evaluated = {table.where(cell) for cell in expand(chosen) if cell.mode != PRETRAINING}
     assert {(f.mode, *figure_of(f), "") for f in FIGURES} <= evaluated
 
@@ -204,7 +189,6 @@ def test_one_stream_has_no_ensemble_unless_one_is_asked_for():
         ("--datasets ntu120 --protocols cross_view", "cross_view: ntu120 has cross_subject"),
         ("--encoders RNN", "--encoders RNN: known are GRU, LSTM, Transformer"),
         ("--modes ensemble --streams joint", "needs two streams"),
-        ("--modes ensemble --streams joint+motion+bone joint", "or more of joint, motion, bone"),
         ("--modes probing", "--modes probing: known are linear, knn, "),
         ("--seeds -1", "--seeds"),
         ("--fractions 1.5", "1.5: needs a number above 0 and below 1"),

@@ -8,7 +8,7 @@ import torch
 from dataset.arrays import SplitArrays
 from dataset.batches import PretrainingBatches
 from dataset.packed import PackedSplit
-from dataset.protocols import SINGLE_STREAMS
+from dataset.protocols import STREAMS
 from moco.config import encoder_config
 from tools.benchmark.floor import FLOAT, Work, view_floats
 from tools.benchmark.measure import Row, measure
@@ -27,7 +27,7 @@ def rows(sizes: Sizes) -> Iterator[Row]:
     arrays = random_arrays(max(sizes.batch, sizes.data_clips))
     split = PackedSplit.from_arrays(arrays, sizes.device)
     with one_thread(sizes.device):
-        for stream in SINGLE_STREAMS:
+        for stream in STREAMS:
             generator = torch.Generator().manual_seed(0)
             batches = PretrainingBatches(split, stream, sizes.batch, generator)
             yield measure(

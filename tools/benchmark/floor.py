@@ -87,8 +87,7 @@ def encoder_operations(config: EncoderConfig) -> int:
     branches = ((TIME_TOKENS, config.time_features), (SPACE_TOKENS, config.space_features))
     for tokens, features in branches:
         levels = [tokens >> level for level in range(G)]
-        total += config.streams * 2 * tokens * (features * d + d * d)  # embedding
-        total += 2 * tokens * d * d * (config.streams > 1)  # of the mean of several
+        total += 2 * tokens * (features * d + d * d)  # embedding
         total += 2 * 5 * d * sum(levels[:-1])  # depthwise convolution, kernel 5
         total += sum(sequence_operations(config, count) for count in levels)
     return total
@@ -121,7 +120,7 @@ def step_work(config: EncoderConfig, contrast: ContrastConfig, batch: int, param
 
 def view_floats(config: EncoderConfig) -> int:
     """Numbers in both layouts of one view of one clip."""
-    return TIME_TOKENS * config.time_inputs + SPACE_TOKENS * config.space_inputs
+    return TIME_TOKENS * config.time_features + SPACE_TOKENS * config.space_features
 
 
 def load_work(num_frames: np.ndarray, rows: int) -> Work:

@@ -48,8 +48,8 @@ def full_step(model: HiCo, run: PretrainingOptions) -> Work:
 
 def random_views(run: PretrainingOptions, device: torch.device) -> Views:
     """One view of a batch: random coordinates in both layouts."""
-    time = torch.randn(run.training.batch_size, TIME_TOKENS, run.encoder.time_inputs)
-    space = torch.randn(run.training.batch_size, SPACE_TOKENS, run.encoder.space_inputs)
+    time = torch.randn(run.training.batch_size, TIME_TOKENS, run.encoder.time_features)
+    space = torch.randn(run.training.batch_size, SPACE_TOKENS, run.encoder.space_features)
     return Views(time.to(device), space.to(device))
 
 

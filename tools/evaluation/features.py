@@ -53,7 +53,7 @@ def extract_levels(
     Args:
         model: in eval mode for the duration.
         split: clips, on the model's device.
-        stream: a name of dataset.protocols.STREAMS.
+        stream: "joint", "motion" or "bone".
         levels: of moco.heads.LEVELS.
         projections: behind the heads, where the contrast is, instead of before them.
         batch_size: clips a pass; changes speed and memory only.

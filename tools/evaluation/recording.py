@@ -21,7 +21,6 @@ from moco.method import Method
 from options.groups import DataOptions
 from options.recordings import ReadingOptions
 from options.retrieval import RetrievalOptions
-from tools.checkpoint import check_inputs
 from tools.evaluation.features import extract
 from tools.evaluation.neighbours import rank, vote
 from tools.evaluation.retrieval import encode, select
@@ -206,16 +205,12 @@ class FrozenEncoder(nn.Module):
 
     Attributes:
         method: whose encoder it is, in eval mode, without gradients.
-        stream: what is read off the skeletons, a name of dataset.protocols.STREAMS.
+        stream: what is read off the skeletons, "joint", "motion" or "bone".
         reader: which joints of clips stand for our 25, and their unit of length.
-
-    Raises:
-        ValueError: a stream that the encoder does not read.
     """
 
     def __init__(self, method: Method, stream: str, reader: custom.Reader) -> None:
         super().__init__()
-        check_inputs(method.encoder.config, stream, "the encoder")
         self.method, self.stream = method.eval().requires_grad_(False), stream
         self.reader = reader
 

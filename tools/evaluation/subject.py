@@ -23,7 +23,7 @@ from moco.method import Method
 from options.features import WantedOptions
 from options.groups import RANDOM, DataOptions, EvaluationOptions
 from options.parser import as_plain
-from tools.checkpoint import check_inputs, fingerprint, load_encoder
+from tools.checkpoint import fingerprint, load_encoder
 from tools.evaluation.features import extract, extract_levels
 from tools.evaluation.results import VERSION, Json
 from tools.runtime import machine, pick_device, seed_everything
@@ -78,11 +78,10 @@ class Downstream:
         device, seed = pick_device(options.run.device), seed_everything(options.run.seed)
         model, provenance = load_encoder(
             options.pretrained,
-            random_config=options.random_config,
+            random_config=options.random_encoder.config,
             seed=seed,
             report=report,
         )
-        check_inputs(model.encoder.config, options.data.stream, options.pretrained)
         folder = options.data.folder
         parts = load_split(folder, options.data.origin)
         for arrays in parts:

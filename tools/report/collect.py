@@ -13,7 +13,7 @@ from moco.heads import LEVELS
 from options.groups import RANDOM, DataOptions
 from options.parser import flat
 from options.report import ReportOptions
-from tools.checkpoint import check_inputs, load_encoder
+from tools.checkpoint import load_encoder
 from tools.evaluation.results import Json
 from tools.report.answers import answers, most_confused, of_classifiers
 from tools.report.clips import ClipStore, show_views
@@ -116,7 +116,6 @@ def _folders(options: ReportOptions) -> list[RunFolder]:
 def _open(folder: RunFolder, splits: Splits, options: ReportOptions) -> Shown:
     model, provenance = load_encoder(str(folder.checkpoint), report=lambda line: None)
     data = data_of(options.data, provenance)
-    check_inputs(model.encoder.config, data.stream, str(folder.checkpoint))
     train, test = (splits.part(data.folder, part) for part in ("train", "val"))
     most, seed = options.sample.knn_clips, options.sample.seed
     rows = [sample(len(part), each, seed) for part, each in zip((train, test), most, strict=True)]
@@ -305,9 +304,8 @@ def _views(run: Shown) -> Json:
     note = (
         "A step of pre-training sees each clip twice, as query and as key view: cropped, and "
         "either sheared or with 15 of its 25 joints set to zero or mixed. Rings mark the joints "
-        "that were touched. The stream (joint, motion, bone or all of them) is taken afterwards. "
-        "All views of a clip are drawn at one scale, and bodies lie as the published preparation "
-        "leaves them."
+        "that were touched. The stream (joint, motion or bone) is taken afterwards. All views of a "
+        "clip are drawn at one scale, and bodies lie as the published preparation leaves them."
     )
     pipeline = (run.provenance["data"] or {}).get("augmentation", PUBLISHED)
     if pipeline != PUBLISHED:

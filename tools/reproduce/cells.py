@@ -17,8 +17,8 @@ from options.study import Split, Study, longer, timed
 
 ROOT = Path(__file__).resolve().parents[2]
 LAST, RESULTS = "checkpoint_last.pth.tar", "results.json"
-TOGETHER = ","
-"""Between the streams of an ensemble; "+" joins those that one encoder reads."""
+TOGETHER = "+"
+"""Between the streams of an ensemble."""
 Settings = dict[str, Any]
 _WHERE_AND_HOW = (
     ("data.data_path", "pretrained", "checkpoints", "output_path", "output", "overwrite")
@@ -30,7 +30,7 @@ _WHERE_AND_HOW = (
 
 @dataclass(frozen=True)
 class Run:
-    """One pre-training; an ensemble's has several streams, joined by ",", and is never trained."""
+    """One pre-training; an ensemble's has several streams, joined by "+", and is never trained."""
 
     dataset: str
     protocol: str
@@ -141,7 +141,7 @@ def expand(options: ReproduceOptions) -> list[Cell]:
                     run = Run(dataset, protocol, encoder, stream, seed)
                     cells += _of_run(run, options)
                 for mode in fusing:
-                    last = Cell(replace(run, stream=TOGETHER.join(options.together)), mode)
+                    last = Cell(replace(run, stream=TOGETHER.join(options.streams)), mode)
                     cells += (*last.needs(), last)
     return list(dict.fromkeys(cells))
 

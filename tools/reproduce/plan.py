@@ -102,8 +102,8 @@ def calibrate(options: PretrainingOptions) -> Speed:
     model = HiCo(options.encoder, options.contrast).to(device)
     optimizer = make_optimizer(model, 1e-6, 0.9, 0.0)
     batch, steps = options.training.batch_size, []
-    time_view = torch.randn(batch, 64, options.encoder.time_inputs, device=device)
-    space_view = torch.randn(batch, 50, options.encoder.space_inputs, device=device)
+    time_view = torch.randn(batch, 64, options.encoder.time_features, device=device)
+    space_view = torch.randn(batch, 50, options.encoder.space_features, device=device)
     views = Views(time_view, space_view)
     for _ in range(1 + _CALIBRATION_STEPS):  # the first one warms up
         began = time.perf_counter()

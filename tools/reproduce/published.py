@@ -13,7 +13,7 @@ XSUB60, XVIEW60 = ("ntu60", "cross_subject"), ("ntu60", "cross_view")
 XSUB120, XSET120 = ("ntu120", "cross_subject"), ("ntu120", "cross_setup")
 PKU1, PKU2 = ("pku_part1", "cross_subject"), ("pku_part2", "cross_subject")
 NTU = (XSUB60, XVIEW60, XSUB120, XSET120)
-EVERY_STREAM = "joint,motion,bone"
+EVERY_STREAM = "joint+motion+bone"
 
 HICO = "Dong et al., AAAI 2023 (arXiv:2212.02082)"
 SECOND_HAND = "second-hand"
@@ -29,7 +29,7 @@ class Figure:
     protocol: str
     top1: float  # percent
     source: str  # where it was read
-    stream: str = "joint"  # of ours that it stands beside; several of an ensemble joined by ","
+    stream: str = "joint"  # of ours that it stands beside; several joined by "+"
     encoder: str = ""  # of HiCo's own figures
     note: str = ""  # what to know when comparing
 

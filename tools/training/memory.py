@@ -68,8 +68,8 @@ def bytes_of_a_clip(config: EncoderConfig, precision: str | None) -> float:
         kept[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
-    time = torch.randn(CLIPS, 64, config.time_inputs)
-    space = torch.randn(CLIPS, 50, config.space_inputs)
+    time = torch.randn(CLIPS, 64, config.time_features)
+    space = torch.randn(CLIPS, 50, config.space_features)
     with (
         torch.autograd.graph.saved_tensors_hooks(_note, lambda tensor: tensor),
         torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"),
