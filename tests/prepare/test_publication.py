@@ -47,9 +47,9 @@ def prepare(tmp_path):
 def refused(prepare, capsys):
     """Prepare what must be refused and return the one line that says why."""
 
-    def one_line(source: Path, *more: str) -> str:
+    def one_line(source: Path, *more: str, format: str = "ntu") -> str:
         with pytest.raises(SystemExit) as exit_:
-            prepare(source, *more)
+            prepare(source, *more, format=format)
         assert exit_.value.code == 2
         return capsys.readouterr().err.strip().split("\n")[-1]
 
@@ -100,10 +100,23 @@ def test_arrays_of_another_source_are_replaced_on_demand_only(tmp_path, raw, pre
     assert f"read from {raw}" in error
     assert "--overwrite" in error
     assert said_of(out / VIEW) == before
+    (out / VIEW / "prepared.json").write_text(json.dumps(before | {"format": "pyskl"}))
+    assert "holds other arrays (prepared by pyskl from 12 files" in refused(raw)
     (out / VIEW / "prepared.json").unlink()
     assert "nothing says where these arrays come from" in refused(raw)
     prepare(raw, "--overwrite")
     assert said_of(out / VIEW) == before
+
+
+def test_frame50_of_another_source_is_replaced_on_demand_only(tmp_path, prepare, refused):
+    for seed in (0, 1):
+        write_frame50(tmp_path / str(seed), seed)
+    chosen = ("--dataset", "ntu60_frame50", "--protocol", "cross_view")
+    out = prepare(tmp_path / "0", *chosen, format="frame50")
+    before = {path: path.read_bytes() for path in out.rglob("*.*")}
+    assert f"read from {tmp_path / '0'}" in refused(tmp_path / "1", *chosen, format="frame50")
+    assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
+    prepare(tmp_path / "1", *chosen, "--overwrite", format="frame50")
 
 
 def test_a_stop_after_the_exchange_does_not_take_the_old_arrays_for_the_new(
