@@ -195,7 +195,7 @@ def main() -> None:
     kills.PRETRAINING = tuple(word for pair in given.items() for word in pair)
     with tempfile.TemporaryDirectory(prefix="hico-disks-") as place, disk() as small:
         inputs = Path(place, "inputs")
-        write_inputs(inputs, actions=16)
+        write_inputs(inputs, actions=8)
         wrong = 0
         for name in options.works or names:
             case, ends = Case(name, inputs, Path(place)), {"full": 0, "fits": 0}

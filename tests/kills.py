@@ -31,7 +31,7 @@ import torch.utils.tensorboard
 import action_classification
 import action_retrieval
 import pretraining
-from dataset.arrays import load_arrays
+from dataset.arrays import PARTIAL, load_arrays
 from tests.prepare.kills import write_custom, write_frame50
 from tests.support.tiny import write_checkpoint, write_dataset
 from tools import features
@@ -201,9 +201,11 @@ def classified(folder: Path) -> dict:
 
 
 def prepared(folder: Path) -> dict:
-    """The arrays of all splits."""
+    """The arrays of all splits that are in place."""
     found = {}
     for path in sorted(folder.rglob("train_data_joint.npy")):
+        if path.parent.suffix == PARTIAL:
+            continue
         for part in ("train", "val"):
             arrays = load_arrays(path.parent, part)
             where = f"{path.parent.name} {part}"

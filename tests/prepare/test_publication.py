@@ -1,7 +1,10 @@
 """What a preparation says of its arrays: complete, checked, and no arrays replaced unasked."""
 
+import errno
 import hashlib
 import json
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from tests.prepare.kills import write_custom, write_frame50, write_pku
 from tests.support.other_formats import draw_recordings, npz_content, write_ntu
 from tests.support.paths import ROOT
 from tools.prepare.__main__ import main
+from tools.prepare.pipeline import publication
 from tools.prepare.pipeline.publication import VERSION
 
 PARSED = draw_recordings()
@@ -137,6 +141,18 @@ def test_a_stop_after_the_exchange_does_not_take_the_old_arrays_for_the_new(
     assert not np.array_equal(load_arrays(out / VIEW, "train").data, old)
     main(["verify", "--data-path", str(out)])
     assert not list(out.rglob("*.partial"))
+
+
+def test_half_a_prepared_json_on_a_full_disk_is_written_anew(raw, prepare, refused, monkeypatch):
+    def half(path, content):
+        path.write_bytes(content[:9])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publication, "_write_bytes", half)
+        line = refused(raw)
+    assert re.search(r"\.partial/prepared\.json: the disk is full; \d+\.\d MB are free", line)
+    assert said_of(prepare(raw) / VIEW)["counts"] == {"train": 6, "val": 6}
 
 
 def test_verify_compares_every_byte(raw, prepare, capsys):
