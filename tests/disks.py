@@ -139,7 +139,8 @@ class Case:
             return
         lines = [line for line in said.splitlines() if "error: " in line or "failed: " in line]
         named = LINE.search(lines[-1].replace("failed: ", "error: ")) if lines else None
-        if status != (1 if "failed: " in said else 2) or "Traceback" in said or not named:
+        expected = 1 if lines and "failed: " in lines[-1] else 2
+        if status != expected or "Traceback" in said or not named:
             yield f"status {status}: {said[-1500:]}"
         elif str(self.folder) not in named[1]:
             yield f"names no file of its own: {lines[-1]}"

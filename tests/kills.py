@@ -203,9 +203,7 @@ def classified(folder: Path) -> dict:
 def prepared(folder: Path) -> dict:
     """The arrays of all splits that are in place."""
     found = {}
-    for path in sorted(folder.rglob("train_data_joint.npy")):
-        if path.parent.suffix == PARTIAL:
-            continue
+    for path in _in_place(folder, "train_data_joint.npy"):
         for part in ("train", "val"):
             arrays = load_arrays(path.parent, part)
             where = f"{path.parent.name} {part}"
@@ -214,10 +212,16 @@ def prepared(folder: Path) -> dict:
     return found
 
 
+def _in_place(folder: Path, pattern: str) -> list[Path]:
+    """Files below a folder that do not wait for a restart."""
+    files = [path for path in folder.rglob(pattern) if path.is_file()]
+    return sorted(path for path in files if PARTIAL not in str(path.relative_to(folder)))
+
+
 def written(folder: Path) -> dict:
-    """The bytes of all files; of an .npz file those of its arrays, without its own path."""
+    """The bytes of files in place; of an .npz file those of its arrays, without its own path."""
     found = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in _in_place(folder, "*"):
         name = path.relative_to(folder).as_posix()
         if path.suffix == ".npz":
             with np.load(path) as arrays:
