@@ -139,7 +139,8 @@ class Case:
             return
         lines = [line for line in said.splitlines() if "error: " in line or "failed: " in line]
         named = LINE.search(lines[-1].replace("failed: ", "error: ")) if lines else None
-        if status != (1 if "failed: " in said else 2) or "Traceback" in said or not named:
+        expected = 1 if lines and "failed: " in lines[-1] else 2
+        if status != expected or "Traceback" in said or not named:
             yield f"status {status}: {said[-1500:]}"
         elif str(self.folder) not in named[1]:
             yield f"names no file of its own: {lines[-1]}"
@@ -195,7 +196,7 @@ def main() -> None:
     kills.PRETRAINING = tuple(word for pair in given.items() for word in pair)
     with tempfile.TemporaryDirectory(prefix="hico-disks-") as place, disk() as small:
         inputs = Path(place, "inputs")
-        write_inputs(inputs, actions=16)
+        write_inputs(inputs, actions=8)
         wrong = 0
         for name in options.works or names:
             case, ends = Case(name, inputs, Path(place)), {"full": 0, "fits": 0}

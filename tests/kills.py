@@ -31,7 +31,7 @@ import torch.utils.tensorboard
 import action_classification
 import action_retrieval
 import pretraining
-from dataset.arrays import load_arrays
+from dataset.arrays import PARTIAL, load_arrays
 from tests.prepare.kills import write_custom, write_frame50
 from tests.support.tiny import write_checkpoint, write_dataset
 from tools import features
@@ -201,9 +201,9 @@ def classified(folder: Path) -> dict:
 
 
 def prepared(folder: Path) -> dict:
-    """The arrays of all splits."""
+    """The arrays of all splits that are in place."""
     found = {}
-    for path in sorted(folder.rglob("train_data_joint.npy")):
+    for path in _in_place(folder, "train_data_joint.npy"):
         for part in ("train", "val"):
             arrays = load_arrays(path.parent, part)
             where = f"{path.parent.name} {part}"
@@ -212,10 +212,16 @@ def prepared(folder: Path) -> dict:
     return found
 
 
+def _in_place(folder: Path, pattern: str) -> list[Path]:
+    """Files below a folder that do not wait for a restart."""
+    files = [path for path in folder.rglob(pattern) if path.is_file()]
+    return sorted(path for path in files if PARTIAL not in str(path.relative_to(folder)))
+
+
 def written(folder: Path) -> dict:
-    """The bytes of all files; of an .npz file those of its arrays, without its own path."""
+    """The bytes of files in place; of an .npz file those of its arrays, without its own path."""
     found = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in _in_place(folder, "*"):
         name = path.relative_to(folder).as_posix()
         if path.suffix == ".npz":
             with np.load(path) as arrays:

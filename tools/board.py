@@ -47,8 +47,6 @@ class Board:
 
     def close(self) -> None:
         """Put all points on disk, and write no more."""
-        try:
-            with naming(self._path):
-                self._writer.close()
-        finally:
-            threading.excepthook = self._hook
+        with naming(self._path):
+            self._writer.close()
+        threading.excepthook = self._hook  # not after a fault: the thread may be about to raise it

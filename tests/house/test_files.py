@@ -15,7 +15,7 @@ import torch
 from tests.support.paths import ROOT
 from tools import files
 from tools.checkpoint import save_whole
-from tools.files import held, remove_abandoned, write_whole
+from tools.files import held, open_locked, remove_abandoned, write_whole
 
 
 def content(file):
@@ -179,3 +179,22 @@ def test_a_lock_follows_no_link(tmp_path):
 def test_a_lock_is_on_the_file_that_others_may_lock_too(tmp_path):
     with held(tmp_path), (tmp_path / ".lock").open() as other, pytest.raises(BlockingIOError):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_lock_is_on_the_file_that_is_there_and_not_on_one_removed_before(
+    again, tmp_path, monkeypatch
+):
+    path, lock, locked = tmp_path / ".lock", files._lock, []
+
+    def late(descriptor):
+        if not locked:  # the one that held it removes it first, and another may make it anew
+            path.unlink()
+            if again:
+                path.touch()
+        locked.append(descriptor)
+        return lock(descriptor)
+
+    monkeypatch.setattr(files, "_lock", late)
+    with open_locked(path) as file:
+        assert os.path.samestat(path.stat(), os.fstat(file.fileno()))

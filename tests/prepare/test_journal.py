@@ -92,9 +92,23 @@ def test_nothing_is_taken_up_for_another_key_or_without_the_coordinates(reopen, 
     assert not reopen().resume()
 
 
-def test_a_forgotten_journal_is_not_taken_up(reopen):
+def test_what_a_journal_says_is_forgotten_when_it_begins_anew(reopen):
+    for index in (0, 1):
+        journal = reopen()
+        journal.begin()
+        journal.add(index, 17)
+        journal.save()
+    journal = reopen()
+    assert journal.resume()
+    assert journal.frames == {1: 17}
+
+
+def test_a_forgotten_journal_is_not_taken_up_not_even_after_a_power_cut(reopen, monkeypatch):
     reopen().begin()
-    reopen().forget()
+    journal, sizes = reopen(), []
+    monkeypatch.setattr(os, "fsync", lambda file: sizes.append(os.fstat(file).st_size))
+    journal.forget()
+    assert sizes == [0]
     journal = reopen()
     assert journal.is_empty()
     assert not journal.resume()

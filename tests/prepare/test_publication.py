@@ -1,7 +1,10 @@
 """What a preparation says of its arrays: complete, checked, and no arrays replaced unasked."""
 
+import errno
 import hashlib
 import json
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from tests.prepare.kills import write_custom, write_frame50, write_pku
 from tests.support.other_formats import draw_recordings, npz_content, write_ntu
 from tests.support.paths import ROOT
 from tools.prepare.__main__ import main
+from tools.prepare.pipeline import publication
 from tools.prepare.pipeline.publication import VERSION
 
 PARSED = draw_recordings()
@@ -47,9 +51,9 @@ def prepare(tmp_path):
 def refused(prepare, capsys):
     """Prepare what must be refused and return the one line that says why."""
 
-    def one_line(source: Path, *more: str) -> str:
+    def one_line(source: Path, *more: str, format: str = "ntu") -> str:
         with pytest.raises(SystemExit) as exit_:
-            prepare(source, *more)
+            prepare(source, *more, format=format)
         assert exit_.value.code == 2
         return capsys.readouterr().err.strip().split("\n")[-1]
 
@@ -100,10 +104,23 @@ def test_arrays_of_another_source_are_replaced_on_demand_only(tmp_path, raw, pre
     assert f"read from {raw}" in error
     assert "--overwrite" in error
     assert said_of(out / VIEW) == before
+    (out / VIEW / "prepared.json").write_text(json.dumps(before | {"format": "pyskl"}))
+    assert "holds other arrays (prepared by pyskl from 12 files" in refused(raw)
     (out / VIEW / "prepared.json").unlink()
     assert "nothing says where these arrays come from" in refused(raw)
     prepare(raw, "--overwrite")
     assert said_of(out / VIEW) == before
+
+
+def test_frame50_of_another_source_is_replaced_on_demand_only(tmp_path, prepare, refused):
+    for seed in (0, 1):
+        write_frame50(tmp_path / str(seed), seed)
+    chosen = ("--dataset", "ntu60_frame50", "--protocol", "cross_view")
+    out = prepare(tmp_path / "0", *chosen, format="frame50")
+    before = {path: path.read_bytes() for path in out.rglob("*.*")}
+    assert f"read from {tmp_path / '0'}" in refused(tmp_path / "1", *chosen, format="frame50")
+    assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
+    prepare(tmp_path / "1", *chosen, "--overwrite", format="frame50")
 
 
 def test_a_stop_after_the_exchange_does_not_take_the_old_arrays_for_the_new(
@@ -124,6 +141,18 @@ def test_a_stop_after_the_exchange_does_not_take_the_old_arrays_for_the_new(
     assert not np.array_equal(load_arrays(out / VIEW, "train").data, old)
     main(["verify", "--data-path", str(out)])
     assert not list(out.rglob("*.partial"))
+
+
+def test_half_a_prepared_json_on_a_full_disk_is_written_anew(raw, prepare, refused, monkeypatch):
+    def half(path, content):
+        path.write_bytes(content[:9])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publication, "_write_bytes", half)
+        line = refused(raw)
+    assert re.search(r"\.partial/prepared\.json: the disk is full; \d+\.\d MB are free", line)
+    assert said_of(prepare(raw) / VIEW)["counts"] == {"train": 6, "val": 6}
 
 
 def test_verify_compares_every_byte(raw, prepare, capsys):

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pickle
+import re
 import signal
 import statistics
 import subprocess
@@ -441,6 +442,16 @@ def test_a_failure_is_named_and_the_others_go_on(go):
     assert "the training loss is nan (exit status 2); see" in list(runner.outcomes.values())[1].note
     scripts, runner = go()  # the fault is mended
     assert scripts.calls == ["linear"]
+
+
+def test_a_log_that_finds_no_room_is_named(go, tmp_path):
+    _, runner = go()
+    _, linear, _ = runner.outcomes
+    log = linear.record(tmp_path).with_suffix(".log")
+    log.unlink()
+    log.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=re.escape(f"{log}: the disk is full; ")):
+        go(extras={"linear": "--epochs 3"})
 
 
 def test_what_needs_a_failure_is_left_out(go):

@@ -215,14 +215,15 @@ def fails(capsys, argv):
     return captured
 
 
+@pytest.mark.parametrize("value", ["nan", "inf"])
 def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoints(
-    data, tmp_path, capsys, monkeypatch
+    value, data, tmp_path, capsys, monkeypatch
 ):
     step = trainer.training_step
 
     def diverge(*arguments):
         losses = step(*arguments)
-        bad = torch.tensor(float("nan"))
+        bad = torch.tensor(float(value))
         diverge.steps += 1
         return losses._replace(spatial=bad) if diverge.steps == 5 else losses
 
@@ -230,7 +231,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoints(
     monkeypatch.setattr(trainer, "training_step", diverge)
     argv = arguments(data, tmp_path, "--epochs", "5", "--print-freq", "10")
     error = fails(capsys, argv)
-    assert "the spatial loss is nan at epoch 1, batch 1" in error
+    assert f"the spatial loss is {value} at epoch 1, batch 1" in error
     assert "try a smaller --lr" in error
     assert read(tmp_path / LAST)["epoch"] == 1
 

@@ -17,13 +17,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import action_retrieval
 import pretraining
 from dataset.prepared import PREPARED, generation
+from options.parser import flat
+from options.pretraining import parse
 from tests.support.paths import ROOT
 from tests.support.tiny import write_dataset
 from tests.training.test_pretraining import StopAfter, arguments, as_before_methods, as_published
 from tools import checkpoint
 from tools.checkpoint import read
 from tools.training import trainer
-from tools.training.record import CONFIG, LAST, git, newest
+from tools.training.record import CONFIG, LAST, git, go_on, newest, own_files
 
 METRICS = "metrics.jsonl"
 
@@ -172,6 +174,7 @@ def test_a_folder_that_holds_a_run_is_not_written_into(run, refused):
 
 def test_overwrite_removes_all_of_the_old_run_and_nothing_of_others(run, whole):
     folder = run("--epochs", "3", "--save-freq", "1")
+    assert {path.name for path in own_files(folder)} == contents(folder).keys() - {".lock"}
     scores = folder / "checkpoint_last_ntu60_cross_view_joint_linear"
     scores.mkdir()
     others = [scores / "results.json", folder / "joint_model_last.pth.tar", folder / "notes.txt"]
@@ -307,6 +310,7 @@ def test_a_finished_run_has_nothing_to_do(run, capsys):
     ("option", "said"),
     [
         (("--lr", "0.1"), "lr 0.05, not 0.1; give the same, or take the new one with --change lr"),
+        (("--lr", "0.1", "--change", "momentum"), "lr 0.05, not 0.1; give the same, or take"),
         (("--schedule", "1"), "schedule [351], not [1]; give the same, or take"),
         (("--cos",), "cos False, not True; give the same, or take the new one with --change cos"),
         (("--momentum", "0.8"), "momentum 0.9, not 0.8; give the same, or take"),
@@ -322,6 +326,26 @@ def test_another_setting_is_refused_by_its_name(option, said, refused, whole, tm
     before = contents(tmp_path / "run")
     assert f"was trained with {said}" in refused("--epochs", "3", "--resume", "auto", *option)
     assert {**contents(tmp_path / "run"), ".lock": b""} == {**before, ".lock": b""}
+
+
+MAY_DIFFER = {"data.data_path", "training.start_epoch", "speed.graph"}
+
+
+def test_every_setting_is_compared_but_those_that_may_differ(data, whole):
+    options = parse(arguments(data, whole, "--epochs", "3"))
+    now = config(whole)
+    settings = flat(now["settings"])
+    refusals = {}
+    for name, value in settings.items():
+        other = value + 1 if type(value) in (int, float) else "other"
+        payload = {"run": now | {"settings": settings | {name: other}}, "random": {}}
+        try:
+            go_on(now, payload, whole / LAST, options)
+        except ValueError as error:
+            refusals[name] = str(error)
+    free = {name for name in settings if name.startswith(("checkpoints.", "run."))} | MAY_DIFFER
+    assert settings.keys() - refusals.keys() == free
+    assert all(f"with {name.rpartition('.')[2]} " in said for name, said in refusals.items())
 
 
 def test_other_clips_are_refused(refused, whole, tmp_path):

@@ -18,8 +18,8 @@ from dataset.reading import reading
 from options.evaluations import PRETRAINING, Json, Score
 from options.pretraining import AUTO
 from options.reproduce import ReproduceOptions
-from tools.checkpoint import file_sha256
 from tools.evaluation.results import write_json
+from tools.files import file_sha256, naming
 from tools.reproduce import data
 from tools.reproduce.cells import (
     RESULTS,
@@ -249,7 +249,7 @@ class Runner:
         # What an earlier run found must not be taken for what this one finds.
         (folder / RESULTS).unlink(missing_ok=True)
         log = cell.record(self.out).with_suffix(".log")
-        with log.open("a", encoding="utf-8") as file:
+        with naming(log), log.open("a", encoding="utf-8") as file:
             file.write(f"$ {shlex.join(words)}\n")
         start = log.stat().st_size
         ended = children.run(words, log, environment(self.options.at_once))

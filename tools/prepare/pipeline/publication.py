@@ -142,7 +142,7 @@ def check_room(writers: Sequence[SplitWriter], out: Path) -> None:
 
 def _missing(writers: Sequence[SplitWriter]) -> int:
     """Bytes of coordinates that are not on the disk yet."""
-    return sum(writer.size - writer.size_on_disk for writer in writers)
+    return sum(max(0, writer.size - writer.size_on_disk) for writer in writers)
 
 
 def publish_whole(
@@ -169,8 +169,10 @@ def publish_whole(
         writer.sync()
     for folder in dict.fromkeys(writer.folder for writer in writers):
         parts = {writer.part: writer for writer in writers if writer.folder == folder}
+        path = next(iter(parts.values())).unfinished / PREPARED
+        path.unlink(missing_ok=True)  # perhaps half of it, of a run that was stopped here
         prepared = origin.as_plain(folder) | remarks | _examine(parts)
-        _write(next(iter(parts.values())).unfinished / PREPARED, prepared)
+        _write(path, prepared)
         if prepared["twins"]:
             clips = f"{prepared['twins']:,} of {counted(parts['val'].clips, 'test clip')}"
             said.append(f"{folder.name}: {clips} also in the training part, frame for frame")
