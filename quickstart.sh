@@ -40,38 +40,57 @@ step() {
     echo "[$((SECONDS - begin)) s] $1"
 }
 
+# Run one command. A signal for this script ends it, too; the command says so in one line.
+child='' log=''
+exec 3>&2
+call() {
+    "$@" &
+    child=$!
+    wait "$child"
+}
+leave() {
+    trap '' INT TERM
+    [ -z "$child" ] || { kill "$child" && wait "$child"; } 2>/dev/null || true
+    [ -z "$log" ] || tail -n 1 "$log" >&3
+    exit "$1"
+}
+trap 'leave 130' INT
+trap 'leave 143' TERM
+
 # Score one encoder by both evaluations and keep what they say in logs; show it only if they fail.
 score() {
-    local name=$1 script log
+    local name=$1 script
     shift
     for script in action_retrieval action_classification; do
         log=$run/$name-$script.log
-        "$python" $script.py "${split[@]}" "$@" --output-path "$run/$name/$script" >"$log" 2>&1 || {
+        call "$python" $script.py "${split[@]}" "$@" --output-path "$run/$name/$script" \
+            >"$log" 2>&1 || {
             cat "$log" >&2
             exit 1
         }
     done
+    log=''
 }
 
 step "inventing recordings: genuine NTU .skeleton files"
-"$python" -m tools.prepare synthetic --out "$data/raw" --seed "$seed"
+call "$python" -m tools.prepare synthetic --out "$data/raw" --seed "$seed"
 step "preparing them as NTU RGB+D 60"
-"$python" -m tools.prepare ntu --dataset ntu60 --raw "$data/raw" --out "$data"
+call "$python" -m tools.prepare ntu --dataset ntu60 --raw "$data/raw" --out "$data"
 sample=$(find "$data/raw" -name '*.skeleton' | sort | tail -n 1)
 cp "$sample" "$run"
 [ -n "$keep" ] || rm -rf "$data/raw"
 step "pre-training without labels"
-"$python" pretraining.py "${split[@]}" "${encoder[@]}" "${contrast[@]}" \
+call "$python" pretraining.py "${split[@]}" "${encoder[@]}" "${contrast[@]}" \
     --checkpoint-path "$run" --save-freq 1000 --print-freq 65 --knn-every 20
 step "scoring the pre-trained encoder by nearest neighbours and by a linear classifier"
 score pre-trained --pretrained "$run/checkpoint_last.pth.tar"
 step "scoring a random encoder of the same size likewise"
 score random --pretrained random "${encoder[@]}"
 step "making a page to look at"
-"$python" -m tools.report "$run" --data-path "$data" --output "$run/report.html"
+call "$python" -m tools.report "$run" --data-path "$data" --output "$run/report.html"
 step "done; what each script said is in $run. Test accuracy in percent, seed $seed:"
 echo
-"$python" -m tools.compare "random=$run/random" "pre-trained=$run/pre-trained"
+call "$python" -m tools.compare "random=$run/random" "pre-trained=$run/pre-trained"
 chance=$(grep -os '"eval/chance": [0-9]*\.[0-9]' "$run/metrics.jsonl" | tail -n 1) || chance=
 [ -z "$chance" ] || echo "a class drawn blindly from the training clips is right for ${chance##* }"
 classifier=$run/pre-trained/action_classification/joint_model_best.pth.tar

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -155,6 +156,26 @@ def test_the_quickstart_ends_with_its_figures_and_three_commands(project):
     assert "the training clips is right for 6.2\n" in figures
     assert "look at checkpoints/quickstart/report.html" in figures
     assert "-m tools.report checkpoints/quickstart" in said
+
+
+@pytest.mark.parametrize("script", ["pretraining", "action_retrieval"])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_for_the_quickstart_ends_what_it_runs_in_one_line(project, script, number, status):
+    quickstart(project)
+    python = project / ".venv" / "bin" / "python"
+    works = f"""case "$*" in *{script}.py*)
+trap 'echo stopped >&2; echo >{project}/ended; exit 143' TERM; echo >{project}/works
+for turn in {{1..100}}; do sleep 0.1; done ;;
+esac"""
+    program(python, f"{works}\n{python.read_text()}")
+    command = [BASH, "quickstart.sh"]
+    with subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, text=True) as running:
+        while not (project / "works").exists():
+            assert running.poll() is None
+        running.send_signal(number)
+        said = running.communicate(timeout=60)[1]
+    assert (running.returncode, said) == (status, "stopped\n")
+    assert (project / "ended").exists()
 
 
 @pytest.mark.parametrize("browser", [True, False])

@@ -19,6 +19,14 @@ INK = """canvas => {
   const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
   return data.filter((each, at) => at % 4 === 3 && each > 0).length;
 }"""
+COUNT_PAINTINGS = """() => {
+  globalThis.paintings = 0;
+  const { clearRect } = CanvasRenderingContext2D.prototype;
+  CanvasRenderingContext2D.prototype.clearRect = function (...place) {
+    globalThis.paintings++;
+    return clearRect.apply(this, place);
+  };
+}"""
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -405,12 +413,17 @@ def test_nothing_sticks_out_on_any_screen(watched, example, width):
 
 
 def test_paper_gets_the_content_without_the_controls(watched, example):
-    page = watched(example, color_scheme="dark")
+    page = watched(example, color_scheme="dark", reduced_motion="reduce")
+    page.evaluate(COUNT_PAINTINGS)
     page.emulate_media(media="print", color_scheme="dark")
-    for control in (".bar", "#player", "#search", "#smoothing"):
+    for control in (".bar", "#player", "#search", "#smoothing", "details", "td button"):
         assert not page.locator(control).first.is_visible()
     for content in ("h1", "#gallery .query", "#maps svg.plot", "#classes .matrix", "#record table"):
         assert page.locator(content).first.is_visible()
-    assert page.locator("html").get_attribute("data-theme") == "light"
+    for element, ink in (("h1", "rgb(28, 33, 38)"), ("#record td", "rgb(28, 33, 38)")):
+        assert page.locator(element).first.evaluate("each => getComputedStyle(each).color") == ink
+    dark = page.locator("#gallery canvas").first.evaluate("each => getComputedStyle(each).filter")
+    assert dark.startswith("invert(1)")
     pdf = page.pdf(format="A4")
     assert 3 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 40
+    assert page.evaluate("paintings") == 0  # Chromium loses parts of a page that scripts paint then

@@ -85,7 +85,8 @@ def test_eighty_columns_hold_how_far_it_is_loss_score_and_chance(tmp_path, monke
 
 def test_rows_and_events_hold_the_same_numbers_in_groups(tmp_path):
     run = RunLog(tmp_path, steps=4, epochs=3, watched=["instance_accuracy"])
-    run.describe({"training": {"lr": 0.5, "schedule": (1, 2)}, "recipe": None})
+    training, watch = {"lr": 0.5, "schedule": (1, 2)}, {"knn_every": 3}
+    run.describe({"training": training, "recipe": None, "watch": watch})
     run.write(ROW | {"clip": 0.5})
     run.record({"epoch": 2, "batch": 4, "step": 12, "eval/knn1": 50.0})
     run.record({"epoch": 2, "batch": 4, "step": 12, "features/rank": 7.0}, on_disk=False)

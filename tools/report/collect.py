@@ -28,6 +28,8 @@ DRAWN_BLINDLY = 0.6
 """Share of the gallery's queries that is drawn; the others are of the most confused pairs."""
 MAP_FRAMES = 12
 SHOWN_IN_VIEWS = 3
+SAID_OF_CHECKPOINT = ("settings.data.", "settings.encoder.", "settings.contrast.", "data.prepared.")
+"""Of config.json: the record has these from the checkpoint."""
 PUBLISHED = "hico"
 """The pipeline of augmentations whose parts are shown."""
 STEPS = 5 + 2 * len(LEVELS)
@@ -178,7 +180,8 @@ def _record(run: Shown) -> list[list[str]]:
     for part, values in settings.items():
         said = "encoder" if part == "config" else part
         facts |= {f"{said}: {name}": value for name, value in values.items()}
-    facts |= flat(run.folder.config, "option ")
+    rest = flat(run.folder.config).items()
+    facts |= {name: value for name, value in rest if not name.startswith(SAID_OF_CHECKPOINT)}
     for folder, results in run.folder.results:
         machine = results.get("machine", {})
         where = f"{machine.get('device_name')}, torch {machine.get('torch')}"

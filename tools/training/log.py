@@ -25,7 +25,8 @@ TAGS = {
     "clips_per_second": "speed/clips_per_second",
 }
 """What TensorBoard calls a value, where its group and name do not say it."""
-
+ASIDE = ("checkpoints.", "watch.")
+"""Options that change no number: TensorBoard's table, which shows few, goes without them."""
 
 BAR = "{desc} {percentage:.0f}%|{bar}|{remaining} left{postfix}"
 """Short, so that 80 columns hold loss, score, the best one and chance."""
@@ -83,6 +84,7 @@ class RunLog:
         plain = {
             name.replace(".", "/"): value if isinstance(value, int | float) else str(value)
             for name, value in flat(settings).items()
+            if not name.startswith(ASIDE)
         }
         # As add_hparams, which would put them in a folder, and so a run, of their own.
         self._board.summaries(hparams(plain, {"loss/total": 0.0, "eval/knn1": 0.0}))

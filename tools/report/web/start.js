@@ -3,11 +3,10 @@
 const ofRun = [gallery, views, maps, classes];
 const THEMES = { auto: "◐ Auto", light: "☀ Light", dark: "☾ Dark" };
 const darkSystem = matchMedia("(prefers-color-scheme: dark)");
-const printing = matchMedia("print");
 
 function applyTheme() {
   const dark = state.theme === "dark" || (state.theme === "auto" && darkSystem.matches);
-  document.documentElement.dataset.theme = dark && !printing.matches ? "dark" : "light";
+  document.documentElement.dataset.theme = dark ? "dark" : "light";
   $("theme").textContent = THEMES[state.theme];
   $("theme").setAttribute(
     "aria-label",
@@ -54,7 +53,6 @@ function start() {
     applyTheme();
   });
   darkSystem.addEventListener("change", applyTheme);
-  printing.addEventListener("change", applyTheme);
   addEventListener("resize", paintVisible);
   $("closer").addEventListener("close", () => {
     document.body.append($("player"));
