@@ -12,7 +12,7 @@ raised accuracy in studies/beyond.json."""
 RECIPES: dict[str, tuple[tuple[float, str], ...]] = {
     "beyond": ((math.inf, BEYOND),),
     # The published lengths are a few hundred steps on few clips. Rows 2 and 3 are those of
-    # docs/beyond.md, about 2,000 steps or more; 1 and 4 go on from them and are not measured.
+    # docs/beyond.md, row 1 is measured in LOG.md (2026-11-24); row 4 goes on from them, unmeasured.
     "small": (
         (300, f"{BEYOND} --batch-size 16 --hico-k 64 --epochs 400 --schedule 312"),
         (600, f"{BEYOND} --batch-size 64 --hico-k 256 --epochs 350 --schedule 273"),
