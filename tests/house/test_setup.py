@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.waiting import heeding_interrupts
 
 BASH = shutil.which("bash")
 pytestmark = pytest.mark.skipif(BASH is None, reason="needs bash")
@@ -168,7 +169,7 @@ trap 'echo stopped >&2; echo >{project}/ended; exit 143' TERM; echo >{project}/w
 for turn in {{1..100}}; do sleep 0.1; done ;;
 esac"""
     program(python, f"{works}\n{python.read_text()}")
-    command = [BASH, "quickstart.sh"]
+    command = heeding_interrupts([BASH, "quickstart.sh"])
     with subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, text=True) as running:
         while not (project / "works").exists():
             assert running.poll() is None
