@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
-from tests.support.waiting import heeding_interrupts
+from tests.support.waiting import heeding_interrupts, wait_until
 
 BASH = shutil.which("bash")
 pytestmark = pytest.mark.skipif(BASH is None, reason="needs bash")
@@ -171,8 +171,7 @@ esac"""
     program(python, f"{works}\n{python.read_text()}")
     command = heeding_interrupts([BASH, "quickstart.sh"])
     with subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, text=True) as running:
-        while not (project / "works").exists():
-            assert running.poll() is None
+        wait_until((project / "works").exists, running)
         running.send_signal(number)
         said = running.communicate(timeout=60)[1]
     assert (running.returncode, said) == (status, "stopped\n")
