@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -85,10 +86,18 @@ def test_the_files_hold_what_was_simulated(simulated):
 
 
 def test_no_name_is_on_the_list_of_missing_skeletons_and_all_belong_to_ntu60():
-    names = [clip.name for clip in synthetic.plan(synthetic.MOST_PERFORMERS, 6)]
+    names = [clip.name for clip in synthetic.plan(synthetic.MOST_PERFORMERS, synthetic.MOST_CLIPS)]
     assert names == sorted(set(names))
+    assert len(names) == synthetic.MOST_PERFORMERS * len(ACTIONS) * synthetic.MOST_CLIPS
     assert not set(names) & read_missing(official_missing_list("ntu60"))
     assert all(ClipName.parse(name).belongs_to(NTU60) for name in names)
+
+
+def test_more_clips_come_beside_those_of_fewer_and_every_take_is_of_its_own():
+    for fewer, more in ((1, 2), (4, 6), (6, 7), (12, 13)):
+        assert set(synthetic.plan(1, fewer)) < set(synthetic.plan(1, more))
+    takes = [(c.replication, c.camera) for c in synthetic.plan(1, 12) if c.action == 22]
+    assert sorted(takes) == list(product((1, 2, 3, 4), (1, 2, 3)))
 
 
 def test_both_parts_of_both_protocols_get_every_action():
@@ -227,7 +236,7 @@ def test_a_camera_sees_who_faces_it_in_front_of_it():
     ("option", "value", "says"),
     [
         ("--performers", "41", "--performers 41: needs a whole number, 1 to 40"),
-        ("--clips", "0", "--clips 0: needs a whole number, 1 to 6"),
+        ("--clips", "0", "--clips 0: needs a whole number, 1 to 60"),
         ("--seed", "-1", "--seed -1: needs a whole number, 0 to 9223372036854775807"),
     ],
 )

@@ -24,6 +24,8 @@ from tools.prepare.synthetic.sensor import Recording, draw_camera, record
 from tools.prepare.synthetic.skeleton_file import text
 
 REPLICATIONS_AND_CAMERAS = ((1, 2), (2, 3), (1, 1), (2, 2), (1, 3), (2, 1))
+"""In the order of a person's recordings; further ones are replications 3 and 4, and so on."""
+MOST_CLIPS = 60
 SETUPS = 4
 MOST_PERFORMERS = 40  # of NTU-60; the published splits know no more
 _PERFORMER, _PERFORMANCE, _RECORDING = range(3)  # keeps their random draws apart
@@ -40,9 +42,9 @@ class Options:
     )
     clips: int = option(
         4,
-        read=whole(1, len(REPLICATIONS_AND_CAMERAS)),
+        read=whole(1, MOST_CLIPS),
         metavar="N",
-        help="recordings of each person and action, 1 to 6",
+        help=f"recordings of each person and action, 1 to {MOST_CLIPS}",
     )
     workers: int = workers_option()
 
@@ -73,7 +75,8 @@ def generate(options: Options) -> int:
 
 def plan(performers: int, clips: int) -> list[ClipName]:
     """List the recordings of some people, so many of each doing each action, sorted by name."""
-    takes = REPLICATIONS_AND_CAMERAS[:clips]
+    rounds = product(range(0, clips, 2), REPLICATIONS_AND_CAMERAS)
+    takes = [(earlier + number, camera) for earlier, (number, camera) in rounds][:clips]
     return sorted(
         ClipName(_setup(person), camera, person, replication, action)
         for person, action, (replication, camera) in product(

@@ -21,7 +21,7 @@ GHOST = 0.04
 
 # Azimuth of NTU's three cameras and heading of the performer in its two replications, degrees.
 AZIMUTH = {1: -45.0, 2: 0.0, 3: 45.0}
-HEADING = {1: 0.0, 2: -45.0}
+HEADING = (-45.0, 0.0)  # in even and odd replications
 
 _EXTREMITIES = [6, 7, 10, 11, 14, 15, 18, 19, 21, 22, 23, 24]
 _LIMBS = ([5, 6, 7, 21, 22], [9, 10, 11, 23, 24], [13, 14, 15], [17, 18, 19], [2, 3])
@@ -50,7 +50,7 @@ def draw_camera(
     setup: int, camera: int, replication: int, generator: np.random.Generator
 ) -> Camera:
     """Place camera 1, 2 or 3 of a setup; heights and distances vary with the setup."""
-    azimuth = AZIMUTH[camera] + HEADING[replication]
+    azimuth = AZIMUTH[camera] + HEADING[replication % 2]
     slopes = generator.uniform(-SKEW, SKEW, (3, 3))
     return Camera(
         azimuth=np.radians(azimuth + generator.normal(0.0, 6.0)),
