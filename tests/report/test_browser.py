@@ -27,6 +27,20 @@ COUNT_PAINTINGS = """() => {
     return clearRect.apply(this, place);
   };
 }"""
+POINT_AT_EACH = """([each, chosen]) => {
+  const missed = [];
+  for (const one of document.querySelectorAll(each)) {
+    const { x, y, width, height } = one.getBoundingClientRect();
+    for (const part of one.matches(".cell") ? [0.05, 0.95] : [0.5]) {
+      const place = { clientX: x + part * width, clientY: y + part * height };
+      one.ownerSVGElement.dispatchEvent(new PointerEvent("pointermove", place));
+      const found = document.querySelector(chosen).getBoundingClientRect();
+      const middle = [found.x + found.width / 2 - x, found.y + found.height / 2 - y];
+      if (Math.hypot(middle[0] - width / 2, middle[1] - height / 2) > 3) missed.push(one.outerHTML);
+    }
+  }
+  return missed;
+}"""
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -163,6 +177,15 @@ def test_a_cell_of_the_matrix_leads_to_its_clips(page):
     assert all("drink water" in text for text in cards(page).locator("h3").all_inner_texts())
     chip.click()
     assert counted(page) == 30
+
+
+def test_what_the_pointer_is_on_is_what_is_chosen(page):
+    """Every point of the map, and every cell of the matrix at its corners."""
+    for points, chosen in (
+        ("#maps .maps figure:first-child .point", "#maps .maps figure:first-child .ring"),
+        ("#classes .matrix .cell", "#classes .matrix .cursor"),
+    ):
+        assert page.evaluate(POINT_AT_EACH, [points, chosen]) == []
 
 
 def test_the_matrix_is_read_and_followed_by_keys(page):

@@ -134,9 +134,8 @@ function matrix(test) {
   const svg = draw("svg.plot.matrix.card", given, edges, matrixCells(test, place, cell), cursor);
   const said = make("p.said.note", { role: "status" }, MATRIX_NOTE);
   const under = (event) => {
-    const box = svg.getBoundingClientRect();
-    const find = (part, whole) => Math.floor(((part / whole) * 768 - edge) / cell);
-    return [find(event.clientY - box.top, box.height), find(event.clientX - box.left, box.width)];
+    const { x, y } = pointed(svg, event);
+    return [y, x].map((place) => Math.floor((place - edge) / cell));
   };
   const mark = (truth, answer, text) => {
     fill(cursor, { x: place.get(answer), y: place.get(truth), visibility: "visible" }, []);

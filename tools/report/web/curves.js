@@ -180,8 +180,7 @@ function reader(svg, lines, { atX, atY }, title) {
   };
   svg.append(cross, dots);
   svg.addEventListener("pointermove", (event) => {
-    const box = svg.getBoundingClientRect();
-    const across = ((event.clientX - box.left) / box.width) * FRAME.wide;
+    const across = pointed(svg, event).x;
     read(least(first.x, (x) => Math.abs(atX(x) - across)));
   });
   svg.addEventListener("keydown", (event) => {

@@ -117,6 +117,10 @@ const button = (text, onclick, more = {}) =>
 const least = (values, cost) =>
   values.reduce((best, value, index) => (cost(value) < cost(values[best]) ? index : best), 0);
 
+/* Where a pointer is, in the units of a picture: padding and frame do not count. */
+const pointed = (svg, { clientX, clientY }) =>
+  new DOMPoint(clientX, clientY).matrixTransform(svg.getScreenCTM().inverse());
+
 /* Where an arrow key points, across and down; undefined for another key. */
 const arrow = (event) =>
   ({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] })[event.key];
