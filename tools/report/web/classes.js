@@ -16,7 +16,8 @@ function classes() {
   const refresh = () => {
     const test = tests[state.test];
     const parts = [matrixPart(test), make("div", {}, pairsPart(test), accuraciesPart(test))];
-    body.replaceChildren(make("p.note", {}, test.note), make("div.grid.two", {}, parts));
+    const note = make("p.note", {}, test.note);
+    body.replaceChildren(onPaper(whose(), `${test.name}:`), note, make("div.grid.two", {}, parts));
   };
   const names = tests.map((test, index) => [index, test.name]);
   const choose = (value) => {
@@ -146,7 +147,7 @@ function matrix(test) {
 }
 
 function matrixEdges(labels, named, edge, cell) {
-  const cut = (text) => (text.length > 22 ? `${text.slice(0, 21)}…` : text);
+  const cut = (text) => (text.length > 20 ? `${text.slice(0, 19)}…` : text);
   const low = 760;
   const lines =
     labels.length > 60

@@ -73,6 +73,10 @@ function heading(id, title, ...notes) {
   return section;
 }
 
+/* Said on paper only, where the controls that say it are not. */
+const onPaper = (...texts) => make("p.note.paper", {}, texts.filter(Boolean).join(" "));
+const whose = () => (report.runs.length > 1 ? `Of the run ${run().name}.` : "");
+
 /* One of several, as buttons that are pressed or not. */
 function choice(label, options, chosen, choose) {
   const buttons = options.map(([value, text]) =>

@@ -48,7 +48,7 @@ function maps() {
     "Colours by",
     choice("Colours by", colours, state.colour, (colour) => change({ colour, lit: null })),
   );
-  section.append(controls, said, frame, key, mapTable(found));
+  section.append(controls, onPaper(whose()), said, frame, key, mapTable(found));
   change({});
 }
 
