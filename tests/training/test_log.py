@@ -1,6 +1,7 @@
 """What a run says: rows on disk, a bar on a terminal, lines elsewhere."""
 
 import json
+import os
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -70,6 +71,18 @@ def test_a_terminal_shows_one_bar_for_the_whole_run(tmp_path, monkeypatch, capsy
     assert "epoch 2/2 100%|" in shown.err
 
 
+def test_a_terminal_that_says_no_width_gets_lines(tmp_path, monkeypatch, capsys):
+    ours, theirs = os.openpty()  # 0 columns, as in a container or a job without a window
+    with os.fdopen(ours), os.fdopen(theirs, "w") as stream:
+        assert stream.isatty()
+        monkeypatch.setattr(log.sys, "stderr", stream)
+        run = RunLog(tmp_path, steps=4, epochs=3, watched=["instance_accuracy"])
+        run.advance()
+        run.write(ROW)
+        assert LINE in capsys.readouterr().out
+        run.close()
+
+
 def test_eighty_columns_hold_how_far_it_is_loss_score_and_chance(tmp_path, monkeypatch):
     monkeypatch.setattr(log.sys.stderr, "isatty", lambda: True)
     run = RunLog(tmp_path, steps=4, epochs=451)
@@ -89,12 +102,13 @@ def test_rows_and_events_hold_the_same_numbers_in_groups(tmp_path):
     run.describe({"training": training, "recipe": None, "watch": watch})
     run.write(ROW | {"clip": 0.5})
     run.record({"epoch": 2, "batch": 4, "step": 12, "eval/knn1": 50.0})
-    run.record({"epoch": 2, "batch": 4, "step": 12, "features/rank": 7.0}, on_disk=False)
+    run.record({"epoch": 2, "batch": 4, "step": 12, "features/rank": 7.0})
     run.close()
     rows = [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]
     assert rows == [
         ROW | {"clip": 0.5},
         {"epoch": 2, "batch": 4, "step": 12, "eval/knn1": 50.0},
+        {"epoch": 2, "batch": 4, "step": 12, "features/rank": 7.0},
     ]
     assert events(tmp_path) == {
         "loss/total": [(9, 1.5)],
