@@ -454,7 +454,7 @@ def test_long_names_of_runs_fit_a_phone(watched, tmp_path):
     made = document(runs=2)
     for number, run in enumerate(made["runs"]):
         run["name"] = f"ntu60-cross_subject-Transformer-joint-strong-seed{number}"
-        run["curves"][-1]["group"] = "linear probe, checkpoint_last_ntu60_cross_subject_joint_linear"
+        run["curves"][-1]["group"] = "probe, checkpoint_last_ntu60_cross_subject_joint_linear"
     path = tmp_path / "long.html"
     path.write_text(render(made), encoding="utf-8")
     page = watched(path, viewport={"width": 360, "height": 740})

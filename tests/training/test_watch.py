@@ -79,16 +79,13 @@ def test_a_run_is_the_same_to_the_last_bit_with_and_without_looks(runs):
         assert_same(read(watched / name), read(plain / name))
 
 
-def test_the_health_of_features_needs_no_labels_and_stands_in_both_files(data, runs, tmp_path):
+def test_a_run_without_looks_says_nothing_of_them_but_to_tensorboard(data, runs, tmp_path):
     pretrain(data, tmp_path)
+    assert rows(tmp_path, watched=True) == []
     assert rows(tmp_path, watched=False) == rows(runs[0], watched=False)
-    found = EventAccumulator(str(tmp_path)).Reload()
-    assert "eval/knn1" not in found.Tags()["scalars"]
-    (row,) = rows(tmp_path, watched=True)
-    health = {name: value for name, value in row.items() if name.startswith("features/")}
-    assert {"features/rank", "features/deviation", "features/positives"} <= set(health)
-    for name, value in health.items():
-        assert [event.value for event in found.Scalars(name)] == [pytest.approx(value)]
+    tags = EventAccumulator(str(tmp_path)).Reload().Tags()["scalars"]
+    assert {"features/rank", "features/deviation", "features/positives"} <= set(tags)
+    assert "eval/knn1" not in tags
 
 
 def test_looks_come_before_training_then_at_every_nth_epoch_and_the_last(data, runs, tmp_path):

@@ -125,14 +125,16 @@ class RunLog:
         elif clock() - self._said >= self.seconds:
             self._say_line()
 
-    def record(self, row: Row) -> None:
+    def record(self, row: Row, on_disk: bool = True) -> None:
         """Record numbers without a line of text.
 
         Args:
             row: PLACE beside plain numbers; a name without a group is of a loss.
+            on_disk: whether metrics.jsonl has them too.
         """
-        with naming(self.path):
-            self._file.write(json.dumps(row) + "\n")
+        if on_disk:
+            with naming(self.path):
+                self._file.write(json.dumps(row) + "\n")
         for name, value in row.items():
             if name not in PLACE:
                 self._board.scalar(self._tag(name), value, row["step"])

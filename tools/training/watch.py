@@ -125,7 +125,7 @@ class Watch:
             return
         found = health(self.trainer.method, self._last_batches(count))
         row = self._place | {f"features/{name}": value for name, value in found.items()}
-        self.log.record(row)
+        self.log.record(row, self.knn is not None)
 
     def _last_batches(self, count: int) -> Iterator[tuple[Views, Views]]:
         """The views of the last batches of the epoch that has just ended, made once more."""
