@@ -27,6 +27,20 @@ COUNT_PAINTINGS = """() => {
     return clearRect.apply(this, place);
   };
 }"""
+POINT_AT_EACH = """([each, chosen]) => {
+  const missed = [];
+  for (const one of document.querySelectorAll(each)) {
+    const { x, y, width, height } = one.getBoundingClientRect();
+    for (const part of one.matches(".cell") ? [0.05, 0.95] : [0.5]) {
+      const place = { clientX: x + part * width, clientY: y + part * height };
+      one.ownerSVGElement.dispatchEvent(new PointerEvent("pointermove", place));
+      const found = document.querySelector(chosen).getBoundingClientRect();
+      const middle = [found.x + found.width / 2 - x, found.y + found.height / 2 - y];
+      if (Math.hypot(middle[0] - width / 2, middle[1] - height / 2) > 3) missed.push(one.outerHTML);
+    }
+  }
+  return missed;
+}"""
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -165,6 +179,15 @@ def test_a_cell_of_the_matrix_leads_to_its_clips(page):
     assert counted(page) == 30
 
 
+def test_what_the_pointer_is_on_is_what_is_chosen(page):
+    """Every point of the map, and every cell of the matrix at its corners."""
+    for points, chosen in (
+        ("#maps .maps figure:first-child .point", "#maps .maps figure:first-child .ring"),
+        ("#classes .matrix .cell", "#classes .matrix .cursor"),
+    ):
+        assert page.evaluate(POINT_AT_EACH, [points, chosen]) == []
+
+
 def test_the_matrix_is_read_and_followed_by_keys(page):
     matrix = page.locator("#classes .matrix")
     matrix.focus()
@@ -223,6 +246,21 @@ def test_a_chart_is_read_by_pointer_and_keys_and_smoothed(page):
     page.keyboard.press("Home")
     assert noisy.locator(".line.raw").count() == 0
     assert "queue full" in noisy.inner_text()
+
+
+def test_scores_of_all_runs_stand_in_one_chart_beside_their_own_chance(watched, tmp_path):
+    made = document(runs=2)
+    for number, run in enumerate(made["runs"]):
+        curve = {"group": "Pre-training", "name": "eval/knn1", "steady": True}
+        curve |= {"x": [0, 60], "y": [30, 50], "beside": f"before training 3{number}.0"}
+        run["curves"].append(curve)
+    path = tmp_path / "watched.html"
+    path.write_text(render(made), encoding="utf-8")
+    chart = watched(path).locator("#curves figure", has_text="eval/knn1")
+    assert chart.count() == 1
+    beside = "eval/knn1 (run 0 before training 30.0; run 1 before training 31.0)"
+    assert chart.locator("figcaption").inner_text() == beside
+    assert chart.locator(".line").count() == 2
 
 
 def test_views_mark_the_joints_they_touch(page):
@@ -410,6 +448,48 @@ def test_nothing_sticks_out_on_any_screen(watched, example, width):
     size = page.evaluate("parseFloat(getComputedStyle(document.body).fontSize)")
     assert 14 <= size <= 30
     assert size > 20 or width < 3840
+
+
+def test_long_names_of_runs_fit_a_phone(watched, tmp_path):
+    made = document(runs=2)
+    for number, run in enumerate(made["runs"]):
+        run["name"] = f"ntu60-cross_subject-Transformer-joint-strong-seed{number}"
+        run["curves"][-1]["group"] = "probe, checkpoint_last_ntu60_cross_subject_joint_linear"
+    path = tmp_path / "long.html"
+    path.write_text(render(made), encoding="utf-8")
+    page = watched(path, viewport={"width": 360, "height": 740})
+    assert page.evaluate(OVERFLOW) == 0
+    assert page.locator("#theme").evaluate("each => each.getBoundingClientRect().right") <= 360
+
+
+def test_several_runs_stand_in_one_row(watched, tmp_path):
+    path = tmp_path / "three.html"
+    path.write_text(render(document(runs=3)), encoding="utf-8")
+    page = watched(path, viewport={"width": 1280, "height": 900})
+    tops = page.locator(".head").evaluate_all("all => all.map(x => x.getBoundingClientRect().top)")
+    assert len(tops) == 3
+    assert len(set(tops)) == 1
+
+
+def test_paper_says_what_only_the_controls_say_on_a_screen(page):
+    assert page.locator(".paper").count() == 4
+    assert not any(each.is_visible() for each in page.locator(".paper").all())
+    page.locator("#run").select_option(label="run 1")
+    page.get_by_role("button", name="Next →").click()
+    page.locator("#gallery .pager").get_by_role("button", name="Next →").click()
+    page.emulate_media(media="print")
+    for section in ("gallery", "views", "maps", "classes"):
+        assert "Of the run run 1." in page.locator(f"#{section} .paper").inner_text()
+    said = page.locator("#gallery .paper")
+    shows = "the page on a screen shows all 30."
+    assert f"Printed: queries 25 to 30 of 30; {shows}" in said.inner_text()
+    assert "KNN-1:" in page.locator("#classes .paper").inner_text()
+    assert page.locator("#maps .key").inner_text().startswith("drink water")  # the map's legend
+    page.emulate_media(media="screen")
+    page.get_by_role("button", name="✕ Wrong", exact=True).click()
+    page.locator("#search").fill("no such clip")
+    page.emulate_media(media="print")
+    assert f"Printed: no query (wrong, search “no such clip”); {shows}" in said.inner_text()
 
 
 def test_paper_gets_the_content_without_the_controls(watched, example):

@@ -197,11 +197,11 @@ def test_results_of_a_folder_that_was_moved_are_its_own_by_the_checkpoints_bytes
     assert [place.name for place, _ in RunFolder.read(folder).results] == ["mine"]
 
 
-def test_what_a_runs_neighbours_compare_with_stands_in_their_title(tmp_path):
+def test_what_a_runs_neighbours_compare_with_stands_beside_them(tmp_path):
     beside = {"eval/chance": 6.25, "eval/knn1_untrained": 31.92}
     write_rows(tmp_path / "run", [row(0, 0, **{"eval/knn1": 31.92}, **beside)])
     (found,) = curves(RunFolder.read(tmp_path / "run"))
-    assert found["name"] == "eval/knn1 (chance 6.2, before training 31.9)"
+    assert (found["name"], found["beside"]) == ("eval/knn1", "chance 6.2, before training 31.9")
 
 
 def test_faults_of_a_folder_are_said(tmp_path):

@@ -1,6 +1,7 @@
 """What a run says: rows on disk, a bar on a terminal, lines elsewhere."""
 
 import json
+import os
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -68,6 +69,18 @@ def test_a_terminal_shows_one_bar_for_the_whole_run(tmp_path, monkeypatch, capsy
     shown = capsys.readouterr()
     assert shown.out.count("\n") == 1
     assert "epoch 2/2 100%|" in shown.err
+
+
+def test_a_terminal_that_says_no_width_gets_lines(tmp_path, monkeypatch, capsys):
+    ours, theirs = os.openpty()  # 0 columns, as in a container or a job without a window
+    with os.fdopen(ours), os.fdopen(theirs, "w") as stream:
+        assert stream.isatty()
+        monkeypatch.setattr(log.sys, "stderr", stream)
+        run = RunLog(tmp_path, steps=4, epochs=3, watched=["instance_accuracy"])
+        run.advance()
+        run.write(ROW)
+        assert LINE in capsys.readouterr().out
+        run.close()
 
 
 def test_eighty_columns_hold_how_far_it_is_loss_score_and_chance(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ TRAINING = "Pre-training"
 LOSSES = ("loss", "total", "clip", "part", "temporal", "spatial", "instance")
 PLACES = ("epoch", "batch", "step")
 BESIDE = {CHANCE: "chance", UNTRAINED: "before training"}
-"""Figures of one value, which stand in the title of the curve that they compare with."""
+"""Figures of one value, which stand in the title of the chart that they compare with."""
 MOST_POINTS = 500
 """Points of a curve; longer ones are averaged bin by bin."""
 STEADY = ("learning_rate", "knn", "chance", "features", "top1", "top5")
@@ -23,7 +23,8 @@ def curves(run: RunFolder) -> list[Json]:
     """Every curve of a run.
 
     Returns:
-        For each its group, name, whether it is steady, and points x (epochs) and y.
+        For each its group, name, whether it is steady, and points x (epochs) and y; of nearest
+        neighbours also what they stand beside.
     """
     found = _training(run.rows)
     for folder, results in run.results:
@@ -51,14 +52,13 @@ def _training(rows: Sequence[Json]) -> list[Json]:
         epochs = [row["epoch"] + row["batch"] / steps for row in having]
         found.append(_curve(TRAINING, name, epochs, [row[name] for row in having]))
         if name == KNN and having:
-            found[-1]["name"] += _beside(having[0])
+            found[-1]["beside"] = _beside(having[0])
     return found
 
 
 def _beside(row: Json) -> str:
     """What the nearest neighbours of a run compare with: it is the same throughout."""
-    said = [f"{text} {row[name]:.1f}" for name, text in BESIDE.items() if name in row]
-    return f" ({', '.join(said)})" if said else ""
+    return ", ".join(f"{text} {row[name]:.1f}" for name, text in BESIDE.items() if name in row)
 
 
 def _rank(name: str) -> int:

@@ -1,13 +1,14 @@
 """What a run says of itself: TensorBoard, metrics.jsonl, and lines or a bar for who watches."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic as clock
 from time import strftime
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -67,7 +68,7 @@ class RunLog:
         self._began, self._first, self._done = clock(), first_step, first_step
         self._said, self._line, self._score = -float("inf"), "", ""
         self._bar: tqdm | None = None
-        if sys.stderr.isatty():
+        if _shows_bars(sys.stderr):
             total = steps * epochs
             self._bar = tqdm(
                 total=total, initial=first_step, bar_format=BAR, dynamic_ncols=True, leave=True
@@ -179,6 +180,13 @@ class Silence:
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_: None
+
+
+def _shows_bars(stream: TextIO) -> bool:
+    """Whether a bar can be seen there; on a terminal of unknown width tqdm draws none."""
+    with suppress(OSError):  # it says no size
+        return stream.isatty() and os.get_terminal_size(stream.fileno()).columns > 0
+    return True
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -16,7 +16,8 @@ function classes() {
   const refresh = () => {
     const test = tests[state.test];
     const parts = [matrixPart(test), make("div", {}, pairsPart(test), accuraciesPart(test))];
-    body.replaceChildren(make("p.note", {}, test.note), make("div.grid.two", {}, parts));
+    const note = make("p.note", {}, test.note);
+    body.replaceChildren(onPaper(whose(), `${test.name}:`), note, make("div.grid.two", {}, parts));
   };
   const names = tests.map((test, index) => [index, test.name]);
   const choose = (value) => {
@@ -134,9 +135,8 @@ function matrix(test) {
   const svg = draw("svg.plot.matrix.card", given, edges, matrixCells(test, place, cell), cursor);
   const said = make("p.said.note", { role: "status" }, MATRIX_NOTE);
   const under = (event) => {
-    const box = svg.getBoundingClientRect();
-    const find = (part, whole) => Math.floor(((part / whole) * 768 - edge) / cell);
-    return [find(event.clientY - box.top, box.height), find(event.clientX - box.left, box.width)];
+    const { x, y } = pointed(svg, event);
+    return [y, x].map((place) => Math.floor((place - edge) / cell));
   };
   const mark = (truth, answer, text) => {
     fill(cursor, { x: place.get(answer), y: place.get(truth), visibility: "visible" }, []);
@@ -147,7 +147,7 @@ function matrix(test) {
 }
 
 function matrixEdges(labels, named, edge, cell) {
-  const cut = (text) => (text.length > 22 ? `${text.slice(0, 21)}…` : text);
+  const cut = (text) => (text.length > 20 ? `${text.slice(0, 19)}…` : text);
   const low = 760;
   const lines =
     labels.length > 60

@@ -96,7 +96,13 @@ function scales(lines) {
   };
 }
 
-function chart(title, lines) {
+/* The run a line is of, where there are several. */
+const called = (lines, line) => (lines.length > 1 ? `${report.runs[line.index].name} ` : "");
+
+function chart(name, lines) {
+  const beside = lines.filter((line) => line.beside);
+  const texts = beside.map((line) => `${called(lines, line)}${line.beside}`);
+  const title = texts.length ? `${name} (${texts.join("; ")})` : name;
   const scale = scales(lines);
   const svg = draw("svg.plot", {
     viewBox: `0 0 ${FRAME.wide} ${FRAME.high}`,
@@ -160,7 +166,6 @@ const STEPS = {
 function reader(svg, lines, { atX, atY }, title) {
   const first = lines.reduce((one, other) => (other.x.length > one.x.length ? other : one));
   const [said, cross, dots] = [make("p.said"), draw("path.axis.zero", { d: "M0 0" }), draw("g")];
-  const called = (line) => (lines.length > 1 ? `${report.runs[line.index].name} ` : "");
   let place = first.x.length - 1;
   const tell = (text) => {
     said.textContent = text;
@@ -175,13 +180,12 @@ function reader(svg, lines, { atX, atY }, title) {
       glyph(line.index, atX(line.x[at]), atY(line.smooth[at]), 3.5, runColour(line.index));
     cross.setAttribute("d", `M${atX(x)} ${FRAME.top}V${FRAME.bottom}`);
     dots.replaceChildren(...near.map(dot));
-    const texts = near.map(([line, at]) => `${called(line)}${short(line.y[at])}`);
+    const texts = near.map(([line, at]) => `${called(lines, line)}${short(line.y[at])}`);
     tell(`epoch ${short(Math.round(x * 100) / 100)}: ${texts.join(" · ")}`);
   };
   svg.append(cross, dots);
   svg.addEventListener("pointermove", (event) => {
-    const box = svg.getBoundingClientRect();
-    const across = ((event.clientX - box.left) / box.width) * FRAME.wide;
+    const across = pointed(svg, event).x;
     read(least(first.x, (x) => Math.abs(atX(x) - across)));
   });
   svg.addEventListener("keydown", (event) => {
@@ -189,6 +193,6 @@ function reader(svg, lines, { atX, atY }, title) {
     event.preventDefault();
     read(place + STEPS[event.key]);
   });
-  tell(lines.map((line) => `${called(line)}last ${short(line.y.at(-1))}`).join(" · "));
+  tell(lines.map((line) => `${called(lines, line)}last ${short(line.y.at(-1))}`).join(" · "));
   return said;
 }

@@ -73,6 +73,10 @@ function heading(id, title, ...notes) {
   return section;
 }
 
+/* Said on paper only, where the controls that say it are not. */
+const onPaper = (...texts) => make("p.note.paper", {}, texts.filter(Boolean).join(" "));
+const whose = () => (report.runs.length > 1 ? `Of the run ${run().name}.` : "");
+
 /* One of several, as buttons that are pressed or not. */
 function choice(label, options, chosen, choose) {
   const buttons = options.map(([value, text]) =>
@@ -116,6 +120,10 @@ const button = (text, onclick, more = {}) =>
 /* The index of what costs least. */
 const least = (values, cost) =>
   values.reduce((best, value, index) => (cost(value) < cost(values[best]) ? index : best), 0);
+
+/* Where a pointer is, in the units of a picture: padding and frame do not count. */
+const pointed = (svg, { clientX, clientY }) =>
+  new DOMPoint(clientX, clientY).matrixTransform(svg.getScreenCTM().inverse());
 
 /* Where an arrow key points, across and down; undefined for another key. */
 const arrow = (event) =>

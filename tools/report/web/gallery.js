@@ -10,6 +10,7 @@ function gallery() {
   const places = {
     chip: make("span"),
     said: make("span", { role: "status", id: "gallery-count" }),
+    printed: make("div"),
     names: make("div"),
     list: make("div.grid.queries"),
     pager: make("div.controls.pager"),
@@ -18,9 +19,9 @@ function gallery() {
     Object.assign(state.gallery, { page: 0 }, changes);
     fillGallery(found, places, change);
   };
-  const { chip, said, names, list, pager } = places;
+  const { chip, said, printed, names, list, pager } = places;
   const controls = make("div.controls", {}, galleryFilters(found, change), chip, said);
-  section.append(controls, names, list, pager, galleryTable(found));
+  section.append(controls, printed, names, list, pager, galleryTable(found));
   fillGallery(found, places, change);
 }
 
@@ -94,7 +95,7 @@ function matches(query, { label, verdict, text, pair }) {
   );
 }
 
-function fillGallery(found, { chip, said, names, list, pager }, change) {
+function fillGallery(found, { chip, said, printed, names, list, pager }, change) {
   const { pair, page } = state.gallery;
   const fitting = found.queries.filter((query) => matches(query, state.gallery));
   const total = found.queries.length;
@@ -108,9 +109,24 @@ function fillGallery(found, { chip, said, names, list, pager }, change) {
     names.append(pairNames(pair, fitting.length));
   }
   list.replaceChildren(...fitting.slice(page * PAGE, (page + 1) * PAGE).map(queryCard));
+  printed.replaceChildren(onPaper(whose(), printedQueries(fitting.length, total)));
   const none = pair ? "None of these clips is among the sampled queries." : "No query fits.";
   if (!fitting.length) list.append(make("p", {}, none));
   fillPager(pager, Math.max(1, Math.ceil(fitting.length / PAGE)), change);
+}
+
+/* Which queries are on paper: those on the screen, of those that fit the filters. */
+function printedQueries(fitting, total) {
+  const { label, verdict, text, page } = state.gallery;
+  const only = [
+    label === "" ? "" : `class ${className(Number(label))}`,
+    verdict === "all" ? "" : verdict,
+    text && `search “${text}”`,
+  ].filter(Boolean);
+  const chosen = only.length ? ` (${only.join(", ")})` : "";
+  const places = `${page * PAGE + 1} to ${Math.min(fitting, (page + 1) * PAGE)}`;
+  const shown = fitting ? `queries ${places} of ${count(fitting)}` : "no query";
+  return `Printed: ${shown}${chosen}; the page on a screen shows all ${count(total)}.`;
 }
 
 function fillPager(pager, pages, change) {

@@ -48,7 +48,7 @@ function maps() {
     "Colours by",
     choice("Colours by", colours, state.colour, (colour) => change({ colour, lit: null })),
   );
-  section.append(controls, said, frame, key, mapTable(found));
+  section.append(controls, onPaper(whose()), said, frame, key, mapTable(found));
   change({});
 }
 
@@ -169,9 +169,7 @@ function map(places, title, found, groups) {
 /* The pointer chooses the nearest point, the arrow keys the next one in their direction. */
 function listenToMap({ svg, places }, choose) {
   const nearest = (event) => {
-    const box = svg.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * 1080 - 40;
-    const y = ((event.clientY - box.top) / box.height) * 1080 - 40;
+    const { x, y } = pointed(svg, event);
     return least(places, (place) => Math.hypot(place[0] - x, place[1] - y));
   };
   const towards = ([across, down]) => {

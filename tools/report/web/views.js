@@ -4,6 +4,7 @@ function views() {
   const { views: found } = run();
   const section = heading("views", "Views as the network sees them", found?.note);
   if (!found) return;
+  section.append(onPaper(whose()));
   for (const one of found.clips) {
     const row = one.views.map((view) => viewButton(one, view));
     const title = `${className(one.label)} · ${one.name}`;
