@@ -5,7 +5,7 @@ fine-tuning, which HiCo does not publish, the recipe of CMD, which has the same 
 rate and decay are those of MAMP.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -217,12 +217,3 @@ class ClassificationOptions(EvaluationOptions):
 def parser() -> Parser[ClassificationOptions]:
     """The command line of action_classification.py."""
     return Parser(ClassificationOptions, "Score an encoder by the accuracy of a classifier on it.")
-
-
-def parse(argv: Sequence[str] | None = None) -> ClassificationOptions:
-    """Return the checked options of the command line, or of `argv`.
-
-    Raises:
-        SystemExit: status 2 after one line on stderr where an option does not fit.
-    """
-    return parser().parse(argv)

@@ -3,7 +3,7 @@
 Source: the published command for NTU-60 cross-view joint (HiCo, AAAI 2023, arXiv:2212.02082).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -212,12 +212,3 @@ def parser() -> Parser[PretrainingOptions]:
         "Learn the encoder from unlabelled skeletons (HiCo pre-training).",
         recipe=of_recipe,
     )
-
-
-def parse(argv: Sequence[str] | None = None) -> PretrainingOptions:
-    """Return the checked options of the command line, or of `argv`.
-
-    Raises:
-        SystemExit: status 2 after one line on stderr where an option does not fit.
-    """
-    return parser().parse(argv)

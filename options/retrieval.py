@@ -3,7 +3,6 @@
 Source: the published command for NTU-60 cross-view joint (HiCo, AAAI 2023, arXiv:2212.02082).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,12 +98,3 @@ def parser() -> Parser[RetrievalOptions]:
     return Parser(
         RetrievalOptions, "Score a frozen encoder by the action of the nearest training clips."
     )
-
-
-def parse(argv: Sequence[str] | None = None) -> RetrievalOptions:
-    """Return the checked options of the command line, or of `argv`.
-
-    Raises:
-        SystemExit: status 2 after one line on stderr where an option does not fit.
-    """
-    return parser().parse(argv)
