@@ -172,16 +172,18 @@ def restore_random(states: Mapping[str, Any], device: torch.device) -> None:
 
 
 @contextmanager
-def until_signal(stop: Callable[[int], None]) -> Iterator[None]:
+def until_signal(stop: Callable[[int], None], every: bool = False) -> Iterator[None]:
     """Let SIGINT and SIGTERM end the work at a good place; a second one ends it at once.
 
     Args:
         stop: told the number of the signal.
+        every: tell it of a second one too, instead.
     """
 
     def _caught(number: int, _frame: FrameType | None) -> None:
         stop(number)
-        signal.signal(number, before[number])
+        if not every:
+            signal.signal(number, before[number])
 
     main = threading.current_thread() is threading.main_thread()  # no other one gets signals
     numbers = (signal.SIGINT, signal.SIGTERM) if main else ()

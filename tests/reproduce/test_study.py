@@ -27,6 +27,7 @@ from tools.reproduce.cells import expand_study
 from tools.reproduce.child import Children, Ended
 from tools.reproduce.data import look
 from tools.reproduce.run import DONE, FAILED, SKIPPED, TO_DO, Runner
+from tools.runtime import until_signal
 
 XSUB = ("ntu60", "cross_subject")
 STUDIES = sorted(ROOT.glob("studies/*.json"))
@@ -446,7 +447,7 @@ def test_a_signal_ends_all_scripts_and_none_begins(tmp_path):
         argv = [sys.executable, "-c", program]
         statuses.append(children.run(argv, log, dict(os.environ)).status)
 
-    with children.passing_signals():
+    with until_signal(children.stop, every=True):
         threads = [threading.Thread(target=work, args=(log,)) for log in logs]
         for thread in threads:
             thread.start()
