@@ -90,21 +90,17 @@ def values(log: Path, name: str) -> list[float]:
 
 def calibrate(options: PretrainingOptions) -> Speed:
     """Take a few steps on noise, with the model and batch of a pre-training."""
-    import torch
-
-    from moco import HiCo, Views
+    from moco import HiCo
     from tools.checkpoint import make_optimizer
     from tools.runtime import pick_device, set_precision
-    from tools.training.trainer import training_step
+    from tools.training.step import random_views, training_step
 
     device, precision = pick_device(options.run.device), options.speed.precision
     set_precision(precision, device)
     model = HiCo(options.encoder, options.contrast).to(device)
     optimizer = make_optimizer(model, 1e-6, 0.9, 0.0)
     batch, steps = options.training.batch_size, []
-    time_view = torch.randn(batch, 64, options.encoder.time_features, device=device)
-    space_view = torch.randn(batch, 50, options.encoder.space_features, device=device)
-    views = Views(time_view, space_view)
+    views = random_views(options.encoder, batch, device)
     for _ in range(1 + _CALIBRATION_STEPS):  # the first one warms up
         began = time.perf_counter()
         float(training_step(model, optimizer, views, views, precision).total)  # waits for it
