@@ -253,7 +253,7 @@ def _train_tuner(training: _Training, tuner: FineTuner) -> Tensor:
         if not tuner.train_epoch(lambda: bool(training.signals)):
             training.leave()
         scores = _test()
-        training.after_epoch(tuner.finish_epoch(scores, labels))
+        training.after_epoch(tuner.record(scores, labels, len(tuner.batches.clips)))
     return _test() if scores is None else scores
 
 

@@ -10,14 +10,14 @@ batch 64, 80 epochs, a tenth at 50 and 70; HiCo's own recipe is not published.
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dataset.batches import LabelledBatches
 from moco import Views
 from moco.encoders.hierarchical import HierarchicalEncoder
 from moco.method import Method
 from options.classification import ClassificationOptions
-from tools.evaluation.classifier import Classifier, EpochScore, Payload
+from tools.evaluation.classifier import Classifier, Payload
 from tools.runtime import random_states, restore_random
 from tools.training.memory import saying_what_fits
 
@@ -124,10 +124,6 @@ class FineTuner(Classifier):
         views, labels = self.batches.batch(self.batch)
         self.descend(self.encoder(Views(*views)).instance, labels)
         self.batch += 1
-
-    def finish_epoch(self, scores: Tensor, labels: Tensor) -> EpochScore:
-        """Record a trained epoch: (N, L) scores of the test part and its (N,) classes."""
-        return self.record(scores, labels, len(self.batches.clips))
 
     def _snapshot(self) -> Payload:
         saved = super()._snapshot()

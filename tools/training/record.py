@@ -22,7 +22,7 @@ from tools import checkpoint
 from tools.board import EVENTS
 from tools.checkpoint import Payload
 from tools.errors import ROOT
-from tools.files import write_whole
+from tools.evaluation.results import write_json
 from tools.runtime import machine
 from tools.training.log import METRICS
 
@@ -273,5 +273,4 @@ def take(folder: Path, path: Path | None, payload: Callable[[], Payload], record
         for old in _numbered(folder):
             if _finished(old) > epoch:
                 old.unlink()
-    text = json.dumps(record, indent=2, ensure_ascii=False)
-    write_whole(folder / CONFIG, lambda file: file.write(text.encode() + b"\n"))
+    write_json(folder / CONFIG, record)

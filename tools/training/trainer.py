@@ -282,7 +282,7 @@ class Trainer:
         checkpoint.set_learning_rate(self.optimizer, rate)
         batches.start_epoch()
         self.method.start_epoch(progress.epoch)
-        log.start_epoch(progress.epoch, progress.batch)
+        log.start_epoch(progress.epoch)
         on_cpu = batches.split.device.type == "cpu"
         self._window, self._row = _Window(), None
         while progress.batch < len(batches) and not self._stopping():

@@ -52,7 +52,7 @@ class Watch:
         self.every = trainer.options.watch.knn_every
         self.knn = Neighbours.of(trainer) if self.every else None
         # All ranks look, at the same time: who waits too long for another is taken for dead.
-        self._earlier = trainer.ranks.first(log.earlier)
+        self._earlier = trainer.ranks.first(lambda: log.earlier)
         scores = [row for row in self._earlier if KNN in row]
         self._seen = {row["step"] for row in scores}
         self.best = max((row[KNN] for row in scores), default=0.0)
