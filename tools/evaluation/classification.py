@@ -19,7 +19,7 @@ from tools.checkpoint import fingerprint, load_encoder
 from tools.evaluation.classifier import Classifier, ClassifierFiles, EpochScore
 from tools.evaluation.features import extract
 from tools.evaluation.finetune import FineTuner
-from tools.evaluation.probe import LinearProbe, check_labels, train_probe
+from tools.evaluation.probe import LinearProbe, train_probe
 from tools.evaluation.results import (
     RESULTS,
     Json,
@@ -48,10 +48,7 @@ def classify(downstream: Downstream, options: ClassificationOptions) -> Json:
         RuntimeError: when a frozen encoder changed, which voids the score.
         SystemExit: status 128 + n after signal n, with everything saved to go on from.
     """
-    for note in downstream.notes():
-        downstream.report(note)
-    for part, split in (("test", downstream.test), ("training", downstream.train)):
-        check_labels(part, split.labels, downstream.classes)
+    downstream.begin()
     labels, signals = options.labels, []
     runs, folder = plan_runs(downstream, options), results_folder(downstream, options)
     consent = options.overwrite or bool(options.training.resume)

@@ -14,7 +14,6 @@ from dataset.actions import class_names
 from options.retrieval import RetrievalOptions
 from tools.evaluation.features import part_arrays, write_features
 from tools.evaluation.neighbours import rank, recalled, vote
-from tools.evaluation.probe import check_labels
 from tools.evaluation.results import RESULTS, Json, by_class, named, refuse_other, write_json
 from tools.evaluation.subject import PARTS, Downstream
 
@@ -48,10 +47,7 @@ def look_up(downstream: Downstream, options: RetrievalOptions) -> Json:
         RuntimeError: when the encoder changed, which voids the score.
     """
     search = options.search
-    for note in downstream.notes():
-        downstream.report(note)
-    for part, split in (("test", downstream.test), ("training", downstream.train)):
-        check_labels(part, split.labels, downstream.classes)
+    downstream.begin()
     gallery_places = select(downstream, search.gallery, "--gallery")
     query_places = select(downstream, search.query, "--query")
     _refuse_overlap(downstream, options, gallery_places, query_places)

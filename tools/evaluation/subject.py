@@ -25,6 +25,7 @@ from options.groups import RANDOM, DataOptions, EvaluationOptions
 from options.parser import as_plain
 from tools.checkpoint import fingerprint, load_encoder
 from tools.evaluation.features import extract, extract_levels
+from tools.evaluation.metrics import check_labels
 from tools.evaluation.results import VERSION, Json
 from tools.runtime import machine, pick_device, seed_everything
 from tools.training.ranks import refuse_many
@@ -190,6 +191,13 @@ class Downstream:
         name = self.config.kind if self.options.pretrained == RANDOM else name
         data = self.data
         return self.home / "_".join([name, data.dataset, data.protocol, data.stream, *words])
+
+    def begin(self) -> None:
+        """Report the notes, and refuse labels that the data set does not have, by a ValueError."""
+        for note in self.notes():
+            self.report(note)
+        for part, split in (("test", self.test), ("training", self.train)):
+            check_labels(part, split.labels, self.classes)
 
     def notes(self) -> list[str]:
         """Say how what is scored differs from what the encoder was pre-trained on.
