@@ -14,9 +14,10 @@ from options.groups import RANDOM
 from options.parser import Parser, as_plain, flat
 from options.reproduce import ReproduceOptions
 from options.study import Split, Study, longer, timed
+from tools.errors import ROOT
+from tools.evaluation.results import RESULTS
+from tools.training.record import LAST
 
-ROOT = Path(__file__).resolve().parents[2]
-LAST, RESULTS = "checkpoint_last.pth.tar", "results.json"
 TOGETHER = "+"
 """Between the streams of an ensemble."""
 Settings = dict[str, Any]

@@ -18,12 +18,11 @@ from dataset.reading import reading
 from options.evaluations import PRETRAINING, Json, Score
 from options.pretraining import AUTO
 from options.reproduce import ReproduceOptions
-from tools.evaluation.results import write_json
+from tools.errors import ROOT
+from tools.evaluation.results import RESULTS, write_json
 from tools.files import file_sha256, naming
 from tools.reproduce import data
 from tools.reproduce.cells import (
-    RESULTS,
-    ROOT,
     Cell,
     Settings,
     command,
