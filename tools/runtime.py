@@ -65,19 +65,15 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ValueError(f"--device {name}: choose auto, cpu, cuda or cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
         raise ValueError(f"--device {name}: choose auto, cpu, cuda or cuda:N")
     if device.type == "cuda":
-        _check_cuda(name, device.index or 0)
+        if fault := _cuda_fault():
+            raise ValueError(f"--device {name}: {fault}")
+        if (device.index or 0) >= (count := torch.cuda.device_count()):
+            raise ValueError(f"--device {name}: {count} CUDA devices here; choose auto or cpu")
     return device
-
-
-def _check_cuda(name: str, index: int) -> None:
-    if fault := _cuda_fault():
-        raise ValueError(f"--device {name}: {fault}")
-    if index >= (count := torch.cuda.device_count()):
-        raise ValueError(f"--device {name}: {count} CUDA devices here; choose auto or cpu")
 
 
 def _cuda_fault() -> str:
