@@ -235,14 +235,11 @@ class FrozenEncoder(nn.Module):
                 recordings.append(read_bodies(Path(each), self.reader))
             else:
                 recordings.append(bodies_of(each, self.reader, f"clip {number}"))
-        features = self.features(recordings, [str(number) for number in range(len(recordings))])
-        return features if several else features[0]
-
-    def features(self, recordings: Sequence[np.ndarray], names: Sequence[str]) -> Tensor:
-        """Features (N, F) of recordings of (3, F, 25, 2) metres, on the encoder's device."""
         if not recordings:
             raise ValueError("no clip was given")
-        device = next(self.method.parameters()).device
-        return extract(self.method, as_split(recordings, names, device), self.stream)
+        names = [str(number) for number in range(len(recordings))]
+        split = as_split(recordings, names, next(self.method.parameters()).device)
+        features = extract(self.method, split, self.stream)
+        return features if several else features[0]
 
     forward = embed
