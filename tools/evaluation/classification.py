@@ -105,19 +105,15 @@ class _Training:
             mine = named if single else named.with_name(self.files.last.name)
             if mine.is_file() or not named.is_file():
                 self.files.resume(classifier, mine if mine.is_file() else named)
-        self.curves = self._open_curves()
+        self.folder = results_folder(downstream, options)
+        # TensorBoard's events of several runs need a folder for each.
+        curves = self.folder if single else self.folder / f"run{run.number}"
+        self.curves = Board(curves, purge_step=classifier.epoch)
         if single:
             classifier.check_epochs()
         if not single or options.labels.fraction < 1:
             clips = f"{len(run.clips)} of {len(downstream.train)} training clips have labels"
             downstream.report(f"run {run.number}: {clips}, seed {run.seed}")
-
-    def _open_curves(self) -> Board:
-        """TensorBoard's events, beside results.json; of several runs in a folder for each."""
-        folder = results_folder(self.downstream, self.options)
-        if self.options.labels.runs > 1:
-            folder /= f"run{self.run.number}"
-        return Board(folder, purge_step=self.classifier.epoch)
 
     @property
     def finished(self) -> bool:
@@ -153,15 +149,14 @@ class _Training:
         self.files.save(self.classifier)
         self.curves.close()
         run, scores, test = self.run, scores.cpu(), self.downstream.test
-        folder = results_folder(self.downstream, self.options)
         data, about = self.options.data, {"mode": self.options.mode}
         about |= {"dataset": data.dataset, "protocol": data.protocol, "stream": data.stream}
         scores_name, labelled_name = f"{run.stem}_scores.npz", None
         content = Scores(test.names, test.labels.numpy(), scores.numpy(), about)
-        save_scores(folder / scores_name, content)
+        save_scores(self.folder / scores_name, content)
         if self.options.labels.fraction < 1:
             labelled_name = f"{run.stem}_labelled.txt"
-            write_names(folder / labelled_name, run.names)
+            write_names(self.folder / labelled_name, run.names)
         return {
             "run": run.number,
             "seed": run.seed,
