@@ -83,11 +83,6 @@ class Cell:
         return "-".join(filter(None, (self.mode, share, *(self.target or ()))))
 
     @property
-    def source(self) -> Split:
-        """The data set and protocol of the pre-training."""
-        return self.run.split
-
-    @property
     def trained(self) -> "Cell":
         """The pre-training that it is made of, or, of a random encoder, one that has its like."""
         return Cell(self.run.untrained or self.run, PRETRAINING)
@@ -95,7 +90,7 @@ class Cell:
     @property
     def split(self) -> Split:
         """The data set and protocol that it reads."""
-        return self.target or self.source
+        return self.target or self.run.split
 
     def folder(self, out: Path) -> Path:
         """Where its files go."""

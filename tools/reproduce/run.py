@@ -69,7 +69,7 @@ class Runner:
         """
         self.options, self.out = options, options.out
         cells = expand_study(options.grid) if options.grid else expand(options)
-        splits = dict.fromkeys(split for cell in cells for split in (cell.source, cell.split))
+        splits = dict.fromkeys(split for cell in cells for split in (cell.run.split, cell.split))
         self.found = {split: data.look(options, split) for split in splits}
         self.asked = {cell: read(cell, options) for cell in cells}
         # An option that came after a record was written was left at its default.
