@@ -35,14 +35,6 @@ MODES = tuple(EVALUATIONS)
 XSUB, XVIEW = ("ntu60", "cross_subject"), ("ntu60", "cross_view")
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data")
-    write_dataset(path, protocol="cross_subject", train=12, val=6)
-    write_dataset(path, dataset="ntu120", protocol="cross_subject", train=12, val=6, seed=1)
-    return path
-
-
 def choose(**changes):
     usual = {
         "datasets": ("ntu60",),

@@ -48,14 +48,6 @@ STUDY = {
 ONE = {"data": STUDY["data"][:1], "settings": {"hico": "", "wrap": "--queue-wrap full"}}
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data")
-    write_dataset(path, protocol="cross_subject", train=12, val=6)
-    write_dataset(path, dataset="ntu120", protocol="cross_subject", train=12, val=6, seed=1)
-    return path
-
-
 def write_study(folder, **changes):
     """Write the study with changes; None leaves a key out."""
     content = {key: value for key, value in (STUDY | changes).items() if value is not None}
