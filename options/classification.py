@@ -73,12 +73,7 @@ class ClassifierOptions(TrainingOptions):
 
 
 def usual(given: ClassifierOptions, recipe: str = "linear") -> ClassifierOptions:
-    """Fill in what was not given.
-
-    Args:
-        given: as it was given.
-        recipe: a key of USUAL.
-    """
+    """Fill in what was not given, as the `recipe`, a key of USUAL, has it."""
     defaults = {"momentum": TrainingOptions.momentum, **USUAL[recipe]}
     missing = {name: value for name, value in defaults.items() if getattr(given, name) is None}
     return replace(given, **missing)

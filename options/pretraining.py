@@ -188,10 +188,7 @@ class PretrainingOptions:
 
 
 def of_recipe(values: Mapping[str, Any]) -> list[str]:
-    """The options of the recipe that was asked for; none without one.
-
-    Args:
-        values: of all options, by dotted name.
+    """The options of the recipe among `values`, which are by dotted name; none without one.
 
     Raises:
         OSError, ValueError: when the training clips cannot be counted.

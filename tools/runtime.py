@@ -116,11 +116,8 @@ def machine(device: torch.device) -> dict[str, str]:
 def seed_everything(seed: int | None) -> int:
     """Seed torch's global generators: initial weights, queues and dropout.
 
-    Args:
-        seed: None draws one from the operating system.
-
     Returns:
-        The seed that was used.
+        The seed that was used; for None the operating system draws one.
     """
     seed = secrets.randbelow(2**31) if seed is None else seed
     torch.manual_seed(seed)
@@ -130,11 +127,7 @@ def seed_everything(seed: int | None) -> int:
 def data_generator(seed: int) -> torch.Generator:
     """A generator for order, crops and augmentations, apart from the one that draws weights.
 
-    Args:
-        seed: of the run.
-
-    Returns:
-        A generator of the CPU, so that what it draws does not depend on the device.
+    It is of the CPU, so that what it draws does not depend on the device.
     """
     return torch.Generator().manual_seed(seed ^ DATA_SALT)
 

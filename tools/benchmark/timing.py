@@ -21,16 +21,10 @@ def interleave(
     repetitions: int,
     clock: Clock = time.perf_counter,
 ) -> dict[str, float]:
-    """Time several sides in turns, every second round backwards.
-
-    Args:
-        sides: what to time, by name; each was called before.
-        device: to wait for.
-        repetitions: least number of rounds.
-        clock: says the time in seconds.
+    """Time several sides in turns, every second round backwards, `repetitions` rounds at least.
 
     Returns:
-        Median seconds of a call, by name.
+        Median seconds of a call, by name. Each was called before, to warm up.
     """
     times: dict[str, list[float]] = {name: [] for name in sides}
     names, rounds, began = list(sides), 0, clock()

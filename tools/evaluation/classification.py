@@ -143,8 +143,7 @@ class _Training:
     def finish(self, scores: Tensor) -> Json:
         """Save classifier, scores and labelled names; say what came of the run.
 
-        Args:
-            scores: (N, L) of the test part after the last epoch.
+        The scores are (N, L) of the test part after the last epoch.
         """
         self.files.save(self.classifier)
         self.curves.close()

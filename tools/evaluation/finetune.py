@@ -65,13 +65,9 @@ class FineTuner(Classifier):
     def __init__(
         self, model: Method, classes: int, options: ClassificationOptions, batches: LabelledBatches
     ) -> None:
-        """Draw a fresh classifier from the generator of the batches.
+        """Draw a fresh classifier of so many classes from the generator of the batches.
 
-        Args:
-            model: a method, on its device; its encoder changes from now on.
-            classes: L.
-            options: how to learn.
-            batches: of the labelled clips.
+        The model is on its device; its encoder changes from now on.
         """
         self.model, self.encoder, self.batches = model, model.encoder, batches
         self._told = options
@@ -90,8 +86,7 @@ class FineTuner(Classifier):
     def train_epoch(self, stopped: Callable[[], bool] = lambda: False) -> bool:
         """Train to the end of the epoch in hand; changes encoder and classifier.
 
-        Args:
-            stopped: asked after each batch; True ends the training there.
+        `stopped` is asked before each batch; True ends the training there.
 
         Returns:
             Whether the epoch is finished.

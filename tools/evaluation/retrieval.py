@@ -89,12 +89,7 @@ def results_folder(downstream: Downstream, options: RetrievalOptions) -> Path:
 
 
 def select(downstream: Downstream, what: str, flag: str) -> list[Place]:
-    """Find the clips that a word or a file stands for.
-
-    Args:
-        downstream: both parts of the split.
-        what: "train", "val", "test", or a text file of sample names, one a line.
-        flag: the option, for messages.
+    """Find the clips of "train", "val" or "test", or of a text file of sample names, one a line.
 
     Returns:
         The place of each clip, in the order of the part or the file.
@@ -168,12 +163,6 @@ def encode(downstream: Downstream, places: Sequence[Place], batch_size: int) -> 
 
 def score(gallery: Clips, query: Clips, neighbours: Sequence[int], classes: int) -> Json:
     """Accuracy of the vote and recall at each k, mean average precision, and each per class.
-
-    Args:
-        gallery: clips to find.
-        query: clips to look up.
-        neighbours: the k.
-        classes: L of the data set.
 
     Returns:
         Percentages: `at` by k, `top5` (recall at 5), `mean_average_precision`, `per_class`.

@@ -139,10 +139,7 @@ class Downstream:
     ) -> dict[str, Tensor]:
         """Features (N, …) of a part by level, as `extract_levels` has them.
 
-        Args:
-            part: a key of PARTS.
-            wanted: which features.
-            clips: (N,) which clips, int64 on the CPU; None for all.
+        The clips are (N,) int64 on the CPU; None for all.
         """
         return extract_levels(
             self.model,
@@ -181,9 +178,7 @@ class Downstream:
     def results_folder(self, output: Path | None, *words: str) -> Path:
         """Where results go: `output`, or else a folder for each experiment beside the checkpoint.
 
-        Args:
-            output: what --output-path says.
-            words: name the experiment, beside data set, protocol and stream.
+        The words name the experiment, beside data set, protocol and stream.
         """
         if output is not None:
             return output

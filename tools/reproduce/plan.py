@@ -47,12 +47,9 @@ def show(runner: Runner, report: Callable[[str], None] = print) -> None:
 
 
 def seconds(cell: Cell, runner: Runner, speeds: dict[Any, Speed]) -> float:
-    """What a cell takes, or what is left of an interrupted pre-training.
+    """What a cell that has its data takes, or what is left of an interrupted pre-training.
 
-    Args:
-        cell: it has its data.
-        runner: the selection.
-        speeds: of models; one that is not there is measured and put there.
+    The speed of a model that is not among `speeds` is measured and put there.
     """
     options, trained = runner.asked[cell], runner.asked.get(cell.trained)
     data = runner.found[cell.split]

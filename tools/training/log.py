@@ -104,11 +104,7 @@ class RunLog:
         self._board.flush()
 
     def write(self, row: Row) -> None:
-        """Record one row of losses.
-
-        Args:
-            row: PLACE beside plain numbers.
-        """
+        """Record one row of losses: PLACE beside plain numbers."""
         self.record(row)
         shares = [f"{name.replace('_', ' ')} {row[name]:.1%}  " for name in self.watched]
         self._line = (

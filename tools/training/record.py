@@ -110,13 +110,7 @@ def _fingerprint(arrays: SplitArrays) -> str:
 
 
 def go_on(record: Json, payload: Payload, path: Path, options: PretrainingOptions) -> Json:
-    """The record of a run that goes on from a checkpoint.
-
-    Args:
-        record: from `describe`, of what was asked for now.
-        payload: of the checkpoint.
-        path: of the checkpoint.
-        options: what was asked for now.
+    """The record of a run that goes on from a checkpoint; `record` is what was asked for now.
 
     Raises:
         ValueError: names the first setting that differs and is not among `--change`.
@@ -255,13 +249,9 @@ def _refuse_run(options: CheckpointOptions) -> None:
 
 
 def take(folder: Path, path: Path | None, payload: Callable[[], Payload], record: Json) -> None:
-    """Make a folder the run's own, and write its record.
+    """Make a folder, which is held, the run's own, and write its record.
 
-    Args:
-        folder: of the run, held.
-        path: from `starting_point`.
-        payload: makes a checkpoint of the run as it stands there.
-        record: of the run.
+    The path is `starting_point`'s; `payload` makes a checkpoint of the run as it stands there.
     """
     if path is None or not _is_in(path, folder):
         for old in own_files(folder):

@@ -95,11 +95,7 @@ class Trainer:
     ) -> None:
         """Nothing is trained yet.
 
-        Args:
-            method: on the device of the batches.
-            batches: made with `options`.
-            options: of the run.
-            ranks: the processes that train the same method.
+        The method lies on the device of the batches, which were made with `options`.
         """
         self.method, self.batches, self.options, self.ranks = method, batches, options, ranks
         self.folder = options.checkpoints.folder

@@ -42,12 +42,7 @@ class Watch:
     """Looks at a method after its epochs and tells the log."""
 
     def __init__(self, trainer: "Trainer", log: RunLog | Silence) -> None:
-        """Nothing is looked at yet.
-
-        Args:
-            trainer: whose method is looked at.
-            log: is told.
-        """
+        """Nothing is looked at yet; the log is told of what will be."""
         self.trainer, self.log = trainer, log
         self.every = trainer.options.watch.knn_every
         self.knn = Neighbours.of(trainer) if self.every else None
