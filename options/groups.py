@@ -332,11 +332,10 @@ class EvaluationOptions:
 
 
 def file_option(default: Path | None, metavar: str, meaning: str) -> Any:
-    """A field for the one file that a command writes."""
+    """A field for a file or folder that a command may read or write."""
     shown = None if default else "none"
-    flags, title = ("--output",), "files"
     return option(
-        default, *flags, read=file_path, metavar=metavar, title=title, help=meaning, shown=shown
+        default, read=file_path, metavar=metavar, title="files", help=meaning, shown=shown
     )
 
 
