@@ -279,12 +279,12 @@ class RunOptions:
 
 def resume_option(meaning: str) -> str:
     """A field for the file to go on from."""
-    return option("", "--resume", read=any_text, metavar="FILE", help=meaning, shown="none")
+    return option("", read=any_text, metavar="FILE", help=meaning, shown="none")
 
 
 def overwrite_option(meaning: str, title: str = "options") -> bool:
     """A field for the consent to lose what is there; without it nothing is overwritten."""
-    return option(False, "--overwrite", help=meaning, title=title)
+    return option(False, help=meaning, title=title)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,22 +331,18 @@ class EvaluationOptions:
             raise SettingError(name, error.value, error.fault) from None
 
 
-def file_option(default: Path | None, metavar: str, meaning: str) -> Any:
-    """A field for a file or folder that a command may read or write."""
-    shown = None if default else "none"
+def file_option(default: Path | None, metavar: str, meaning: str, shown: str = "none") -> Any:
+    """A field for a file or folder that a command may read or write; `shown` where it is None."""
     return option(
-        default, read=file_path, metavar=metavar, title="files", help=meaning, shown=shown
+        default,
+        read=file_path,
+        metavar=metavar,
+        title="files",
+        help=meaning,
+        shown=None if default else shown,
     )
 
 
 def output_option(meaning: str) -> Path | None:
     """A field for the folder that an evaluation writes to."""
-    return option(
-        None,
-        "--output-path",
-        read=file_path,
-        metavar="DIR",
-        title="files",
-        help=meaning,
-        shown="one for each experiment, beside the checkpoint",
-    )
+    return file_option(None, "DIR", meaning, "one for each experiment, beside the checkpoint")
