@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset.protocols import AUGMENTATIONS, count_clips
-from moco.config import ContrastConfig, EncoderConfig, SettingError
+from moco.config import ContrastConfig, EncoderConfig, SettingError, read_encoder_config
 from options.groups import (
     DataOptions,
     RunOptions,
@@ -168,7 +168,7 @@ class PretrainingOptions:
         dataset={"flags": ("--pre-dataset",)},
         stream={"flags": ("--skeleton-representation",)},
     )
-    encoder: EncoderConfig = encoder_group("encoder")
+    encoder: EncoderConfig = encoder_group("encoder", read_encoder_config)
     contrast: ContrastConfig = group(ContrastConfig, "contrast")
     training: TrainingOptions = group(TrainingOptions, "training")
     checkpoints: CheckpointOptions = group(CheckpointOptions, "checkpoints")
