@@ -25,6 +25,7 @@ from options.parser import Parser, changed, group, one_of, option, real, whole
 
 MODES = ("linear", "finetune", "supervised")
 OPTIMIZERS = ("sgd", "adamw")
+SUBSETS = ("plain", "stratified")
 USUAL: Mapping[str, Mapping[str, Any]] = {
     "linear": {"batch_size": 1024, "lr": 2.0, "weight_decay": 0.0, "crop": "centre"},
     "sgd": {"batch_size": 64, "lr": 0.01, "weight_decay": 0.0, "crop": "random"},
@@ -125,7 +126,7 @@ class LabelOptions:
     )
     subset: str = option(
         "plain",
-        read=one_of(("plain", "stratified")),
+        read=one_of(SUBSETS),
         metavar="HOW",
         help="plain: drawn from all clips; stratified: from each class, at least one",
     )
