@@ -7,7 +7,7 @@ if __name__ == "__main__":
 
 from collections.abc import Sequence
 
-from options.classification import ClassificationOptions, parse
+from options.classification import ClassificationOptions, parser
 from tools.errors import one_line_errors
 
 TRAINED = {"linear": "linear classifier on", "finetune": "fine-tuned", "supervised": "trained"}
@@ -15,7 +15,7 @@ TRAINED = {"linear": "linear classifier on", "finetune": "fine-tuned", "supervis
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Score as the options say; exit status 2 for an expected error, 128 + n for signal n."""
-    options = parse(argv)
+    options = parser().parse(argv)
 
     with one_line_errors():
         run(options)

@@ -7,13 +7,13 @@ if __name__ == "__main__":
 
 from collections.abc import Sequence
 
-from options.retrieval import RetrievalOptions, parse
+from options.retrieval import RetrievalOptions, parser
 from tools.errors import one_line_errors
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Score as the options say; exit status 2 for an expected error."""
-    options = parse(argv)
+    options = parser().parse(argv)
 
     with one_line_errors():
         run(options)

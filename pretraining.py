@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from options.pretraining import PretrainingOptions, parse
+from options.pretraining import PretrainingOptions, parser
 from tools.errors import one_line_errors
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Pre-train as the options say; exit status 2 for an expected error, 128 + n for signal n."""
-    options = parse(argv)
+    options = parser().parse(argv)
 
     with one_line_errors():
         from tools.files import held  # here, so that nothing but options comes first

@@ -1,6 +1,5 @@
 """Options of `python -m tools.benchmark`, and the works that it measures."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +54,6 @@ class BenchmarkOptions:
         return tuple(dict.fromkeys(w for name in self.work for w in GROUPS.get(name, (name,))))
 
 
-def parse(argv: Sequence[str] | None = None) -> BenchmarkOptions:
-    """Return the options of the command line, or exit with status 2 and one line on stderr."""
-    return Parser(BenchmarkOptions, DESCRIPTION, program="python -m tools.benchmark").parse(argv)
+def parser() -> Parser[BenchmarkOptions]:
+    """The command line of tools.benchmark."""
+    return Parser(BenchmarkOptions, DESCRIPTION, program="python -m tools.benchmark")

@@ -5,7 +5,7 @@ fine-tuning, which HiCo does not publish, the recipe of CMD, which has the same 
 rate and decay are those of MAMP.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from options.parser import Parser, changed, group, one_of, option, real, whole
 
 MODES = ("linear", "finetune", "supervised")
 OPTIMIZERS = ("sgd", "adamw")
+SUBSETS = ("plain", "stratified")
 USUAL: Mapping[str, Mapping[str, Any]] = {
     "linear": {"batch_size": 1024, "lr": 2.0, "weight_decay": 0.0, "crop": "centre"},
     "sgd": {"batch_size": 64, "lr": 0.01, "weight_decay": 0.0, "crop": "random"},
@@ -73,12 +74,7 @@ class ClassifierOptions(TrainingOptions):
 
 
 def usual(given: ClassifierOptions, recipe: str = "linear") -> ClassifierOptions:
-    """Fill in what was not given.
-
-    Args:
-        given: as it was given.
-        recipe: a key of USUAL.
-    """
+    """Fill in what was not given, as the `recipe`, a key of USUAL, has it."""
     defaults = {"momentum": TrainingOptions.momentum, **USUAL[recipe]}
     missing = {name: value for name, value in defaults.items() if getattr(given, name) is None}
     return replace(given, **missing)
@@ -130,7 +126,7 @@ class LabelOptions:
     )
     subset: str = option(
         "plain",
-        read=one_of(("plain", "stratified")),
+        read=one_of(SUBSETS),
         metavar="HOW",
         help="plain: drawn from all clips; stratified: from each class, at least one",
     )
@@ -217,12 +213,3 @@ class ClassificationOptions(EvaluationOptions):
 def parser() -> Parser[ClassificationOptions]:
     """The command line of action_classification.py."""
     return Parser(ClassificationOptions, "Score an encoder by the accuracy of a classifier on it.")
-
-
-def parse(argv: Sequence[str] | None = None) -> ClassificationOptions:
-    """Return the checked options of the command line, or of `argv`.
-
-    Raises:
-        SystemExit: status 2 after one line on stderr where an option does not fit.
-    """
-    return parser().parse(argv)

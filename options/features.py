@@ -6,7 +6,7 @@ from pathlib import Path
 from dataset.protocols import PARTS
 from moco.config import SettingError
 from options.groups import RANDOM, DataOptions, EvaluationOptions, RunOptions, file_option
-from options.parser import Parser, changed, file_path, group, one_of, option
+from options.parser import Parser, changed, group, one_of, option
 from options.retrieval import SearchOptions
 
 LEVELS = ("clip", "part", "temporal", "spatial", "instance")
@@ -51,13 +51,10 @@ class FeaturesOptions(EvaluationOptions):
     )
     wanted: WantedOptions = group(WantedOptions, "features")
     output: Path | None = file_option(None, "FILE.npz", "file for the features")
-    projector: Path | None = option(
+    projector: Path | None = file_option(
         None,
-        read=file_path,
-        metavar="DIR",
-        title="files",
-        help="folder for TensorBoard's projector, with names and classes of at most 2,000 clips",
-        shown="none",
+        "DIR",
+        "folder for TensorBoard's projector, with names and classes of at most 2,000 clips",
     )
     run: RunOptions = group(
         RunOptions, "run", seed={"default": 0, "shown": "0", "help": "of a random encoder"},

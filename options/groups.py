@@ -3,9 +3,9 @@
 Source: the published command for NTU-60 cross-view joint (HiCo, AAAI 2023, arXiv:2212.02082).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -123,13 +123,6 @@ class DataOptions:
         return split_folder(self.data_path, self.known, self.protocol)
 
 
-FINETUNE_DATA: dict[str, dict[str, Any]] = {
-    "dataset": {"flags": ("--finetune-dataset",)},
-    "stream": {"flags": ("--finetune-skeleton-representation",)},
-}
-"""What the published evaluations call their data."""
-
-
 def _encoder_options() -> dict[str, Option]:
     """The kind of encoder, and the sizes that any of the kinds has; None where not given."""
     kinds = tuple(ENCODERS)
@@ -153,15 +146,14 @@ def _encoder_options() -> dict[str, Option]:
     return found
 
 
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given of the options of an encoder."""
-    return {name: value for name, value in values.items() if value is not None}
+def encoder_group(title: str, build: Callable[[Mapping[str, Any]], Any]) -> Any:
+    """A field for what is built of the given options of an encoder, those of all kinds."""
 
+    def _build(values: Mapping[str, Any]) -> Any:
+        return build({name: value for name, value in values.items() if value is not None})
 
-def encoder_group(title: str) -> EncoderConfig:
-    """A field for the encoder that is trained; its options come from the configs of all kinds."""
-    made = Group(title, _encoder_options, lambda values: read_encoder_config(_given(values)))
-    return field(default_factory=lambda: read_encoder_config({}), metadata={"group": made})
+    made = Group(title, _encoder_options, _build)
+    return field(default_factory=partial(build, {}), metadata={"group": made})
 
 
 @dataclass(frozen=True)
@@ -182,13 +174,6 @@ class RandomEncoder:
             SettingError: sizes that do not go together.
         """
         return read_encoder_config(self.given)
-
-
-def random_encoder_group() -> RandomEncoder:
-    """A field for the encoder of `--pretrained random`."""
-    title = "encoder (of random weights only)"
-    made = Group(title, _encoder_options, lambda values: RandomEncoder(_given(values)))
-    return field(default_factory=RandomEncoder, metadata={"group": made})
 
 
 @dataclass(frozen=True)
@@ -279,12 +264,12 @@ class RunOptions:
 
 def resume_option(meaning: str) -> str:
     """A field for the file to go on from."""
-    return option("", "--resume", read=any_text, metavar="FILE", help=meaning, shown="none")
+    return option("", read=any_text, metavar="FILE", help=meaning, shown="none")
 
 
 def overwrite_option(meaning: str, title: str = "options") -> bool:
     """A field for the consent to lose what is there; without it nothing is overwritten."""
-    return option(False, "--overwrite", help=meaning, title=title)
+    return option(False, help=meaning, title=title)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,7 +280,12 @@ class EvaluationOptions:
         SettingError: no checkpoint, or sizes of an encoder beside one.
     """
 
-    data: DataOptions = group(DataOptions, "data", **FINETUNE_DATA)
+    data: DataOptions = group(
+        DataOptions,
+        "data",
+        dataset={"flags": ("--finetune-dataset",)},
+        stream={"flags": ("--finetune-skeleton-representation",)},
+    )
     pretrained: str = option(
         "",
         read=any_text,
@@ -305,7 +295,7 @@ class EvaluationOptions:
         "random: an untrained encoder, to compare with",
         shown="none; it must be given",
     )
-    random_encoder: RandomEncoder = random_encoder_group()
+    random_encoder: RandomEncoder = encoder_group("encoder (of random weights only)", RandomEncoder)
     run: RunOptions = group(
         RunOptions,
         "run",
@@ -331,23 +321,18 @@ class EvaluationOptions:
             raise SettingError(name, error.value, error.fault) from None
 
 
-def file_option(default: Path | None, metavar: str, meaning: str) -> Any:
-    """A field for the one file that a command writes."""
-    shown = None if default else "none"
-    flags, title = ("--output",), "files"
+def file_option(default: Path | None, metavar: str, meaning: str, shown: str = "none") -> Any:
+    """A field for a file or folder that a command may read or write; `shown` where it is None."""
     return option(
-        default, *flags, read=file_path, metavar=metavar, title=title, help=meaning, shown=shown
+        default,
+        read=file_path,
+        metavar=metavar,
+        title="files",
+        help=meaning,
+        shown=None if default else shown,
     )
 
 
 def output_option(meaning: str) -> Path | None:
     """A field for the folder that an evaluation writes to."""
-    return option(
-        None,
-        "--output-path",
-        read=file_path,
-        metavar="DIR",
-        title="files",
-        help=meaning,
-        shown="one for each experiment, beside the checkpoint",
-    )
+    return file_option(None, "DIR", meaning, "one for each experiment, beside the checkpoint")

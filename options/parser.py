@@ -425,9 +425,7 @@ def real(
 def one_of(names: Collection[str], other_words: Mapping[str, str] | None = None) -> Reader:
     """Return a reader of these names, in any case where that is not ambiguous.
 
-    Args:
-        names: as they are returned.
-        other_words: further words for some of them.
+    `other_words` are further words for some of them.
     """
 
     def _read(text: str) -> str:

@@ -3,13 +3,13 @@
 Source: the published command for NTU-60 cross-view joint (HiCo, AAAI 2023, arXiv:2212.02082).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dataset.protocols import AUGMENTATIONS, count_clips
-from moco.config import ContrastConfig, EncoderConfig, SettingError
+from moco.config import ContrastConfig, EncoderConfig, SettingError, read_encoder_config
 from options.groups import (
     DataOptions,
     RunOptions,
@@ -168,7 +168,7 @@ class PretrainingOptions:
         dataset={"flags": ("--pre-dataset",)},
         stream={"flags": ("--skeleton-representation",)},
     )
-    encoder: EncoderConfig = encoder_group("encoder")
+    encoder: EncoderConfig = encoder_group("encoder", read_encoder_config)
     contrast: ContrastConfig = group(ContrastConfig, "contrast")
     training: TrainingOptions = group(TrainingOptions, "training")
     checkpoints: CheckpointOptions = group(CheckpointOptions, "checkpoints")
@@ -188,10 +188,7 @@ class PretrainingOptions:
 
 
 def of_recipe(values: Mapping[str, Any]) -> list[str]:
-    """The options of the recipe that was asked for; none without one.
-
-    Args:
-        values: of all options, by dotted name.
+    """The options of the recipe among `values`, which are by dotted name; none without one.
 
     Raises:
         OSError, ValueError: when the training clips cannot be counted.
@@ -212,12 +209,3 @@ def parser() -> Parser[PretrainingOptions]:
         "Learn the encoder from unlabelled skeletons (HiCo pre-training).",
         recipe=of_recipe,
     )
-
-
-def parse(argv: Sequence[str] | None = None) -> PretrainingOptions:
-    """Return the checked options of the command line, or of `argv`.
-
-    Raises:
-        SystemExit: status 2 after one line on stderr where an option does not fit.
-    """
-    return parser().parse(argv)

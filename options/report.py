@@ -67,13 +67,8 @@ class ReportOptions:
         help="folders that pretraining.py wrote, or checkpoints in them",
     )
     output: Path = file_option(Path("report.html"), "FILE.html", "file for the page")
-    animation: Path | None = option(
-        None,
-        read=file_path,
-        metavar="FILE.svg",
-        title="files",
-        help="file for a moving picture of the first two queries of the gallery",
-        shown="none",
+    animation: Path | None = file_option(
+        None, "FILE.svg", "file for a moving picture of the first two queries of the gallery"
     )
     data: ReportData = group(ReportData, "data")
     sample: SampleOptions = group(SampleOptions, "samples")

@@ -3,7 +3,6 @@
 Source: the published command for NTU-60 cross-view joint (HiCo, AAAI 2023, arXiv:2212.02082).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +11,11 @@ from options.groups import (
     REPLACE,
     EvaluationOptions,
     TrainingOptions,
+    file_option,
     output_option,
     overwrite_option,
 )
-from options.parser import Parser, any_text, as_plain, changed, file_path, group, option, whole
+from options.parser import Parser, any_text, as_plain, changed, group, option, whole
 from options.recordings import ReadingOptions
 
 ONLY_LISTS = "--query-file only lists the clips nearest to it; leave one out"
@@ -48,20 +48,14 @@ class SearchOptions:
     query: str | None = option(
         None, read=any_text, metavar="WHAT", help=f"clips to look up: {WHAT}", shown="val"
     )
-    query_file: Path | None = option(
+    query_file: Path | None = file_option(
         None,
-        read=file_path,
-        metavar="CLIP",
-        help="look up one raw recording and list the nearest clips: NTU's .skeleton, or .npy or "
+        "CLIP",
+        "look up one raw recording and list the nearest clips: NTU's .skeleton, or .npy or "
         ".bvh as tools.prepare custom takes it",
-        shown="none",
     )
-    save_features: Path | None = option(
-        None,
-        read=file_path,
-        metavar="FILE.npz",
-        help="file for the features, labels and names of both parts",
-        shown="none",
+    save_features: Path | None = file_option(
+        None, "FILE.npz", "file for the features, labels and names of both parts"
     )
 
     def __post_init__(self) -> None:
@@ -99,12 +93,3 @@ def parser() -> Parser[RetrievalOptions]:
     return Parser(
         RetrievalOptions, "Score a frozen encoder by the action of the nearest training clips."
     )
-
-
-def parse(argv: Sequence[str] | None = None) -> RetrievalOptions:
-    """Return the checked options of the command line, or of `argv`.
-
-    Raises:
-        SystemExit: status 2 after one line on stderr where an option does not fit.
-    """
-    return parser().parse(argv)

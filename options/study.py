@@ -115,11 +115,6 @@ def longer(options: PretrainingOptions, factor: float) -> list[str]:
 def read_study(path: Path, known: Mapping[str, DataSet], data_path: Path) -> Study:
     """Read a study and check everything that can be checked without the data.
 
-    Args:
-        path: of the JSON file.
-        known: every data set by name.
-        data_path: folder of the prepared data sets.
-
     Raises:
         ValueError: names the file, the key and what would work.
         OSError: the file cannot be read.

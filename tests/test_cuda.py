@@ -22,7 +22,7 @@ from moco import ContrastConfig, HiCo, Views, encoder_config
 from moco.heads import LEVELS, Levels
 from moco.loss import compare
 from options.classification import ClassifierOptions, usual
-from options.pretraining import parse
+from options.pretraining import parser
 from tests.moco.test_published_model import NAMES, Golden
 from tests.support.tiny import write_dataset
 from tests.support.waiting import HANGS
@@ -254,7 +254,7 @@ def waiting_is_an_error():
 def test_a_plain_step_and_its_views_wait_for_nothing(data, tmp_path, kind, precision, stream):
     options = ("--encoder", kind, "--precision", precision, "--graph", "off")
     options += ("--skeleton-representation", stream, "--device", DEVICE)
-    trainer = pretraining.build(parse(arguments(data, tmp_path, *options)), ALONE)
+    trainer = pretraining.build(parser().parse(arguments(data, tmp_path, *options)), ALONE)
     trainer.method.train()
     trainer.batches.start_epoch()
     trainer.batches.seek(0)

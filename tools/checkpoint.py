@@ -113,9 +113,6 @@ def find(path: Path | str, report: Callable[[str], None] = print) -> Path:
 def read(path: Path) -> Payload:
     """Read a pre-training checkpoint, running no code that it may carry.
 
-    Args:
-        path: a file.
-
     Returns:
         The payload, tensors on the CPU; `state_dict` is there.
 
@@ -173,10 +170,6 @@ def _all_tensors(value: object) -> Iterator[torch.Tensor]:
 
 def to_method(payload: Payload, path: Path) -> Method:
     """Build the model of a checkpoint: ours as it says itself, a published one by its shapes.
-
-    Args:
-        payload: from `read`.
-        path: for messages.
 
     Returns:
         A method on the CPU. The published layout does not say attention heads, momentum and
@@ -316,16 +309,9 @@ def set_learning_rate(optimizer: torch.optim.SGD, rate: float) -> None:
 
 
 def pack(method: Method, optimizer: torch.optim.SGD, epoch: int, **extra: Payload) -> Payload:
-    """Put a run into the published layout, or into ours where that cannot hold it.
+    """Put a run of so many finished epochs into what `save_whole` writes.
 
-    Args:
-        method: its state.
-        optimizer: from `make_optimizer`.
-        epoch: finished epochs.
-        extra: further entries of ours.
-
-    Returns:
-        What `save_whole` writes.
+    That is the published layout, or ours where it cannot hold the run, and `extra` entries.
     """
     published = holds(method)
     state = optimizer.state_dict()
@@ -353,15 +339,10 @@ def _plain_number(rate: float | torch.Tensor) -> float:
 
 
 def restore_optimizer(optimizer: torch.optim.SGD, payload: Payload, path: Path) -> None:
-    """Give the optimiser its momentum back; rates and decay stay as the options say.
-
-    Args:
-        optimizer: from `make_optimizer`, in place.
-        payload: from `read`, ours or published.
-        path: for messages.
+    """Give the optimiser its momentum back, in place; rates and decay stay as the options say.
 
     Raises:
-        ValueError: no optimiser, or one of other parameters.
+        ValueError: no optimiser in the payload, or one of other parameters.
     """
     parameters = optimizer.param_groups[0]["params"]
     try:
@@ -380,13 +361,9 @@ def restore_optimizer(optimizer: torch.optim.SGD, payload: Payload, path: Path) 
 
 
 def load_into(method: Method, data: Payload, payload: Payload, path: Path) -> None:
-    """Give a method the weights of a checkpoint of such a method, in place.
+    """Give a method that is to see `data` the weights of a checkpoint of such a method, in place.
 
-    Args:
-        method: that is to go on from it.
-        data: which clips it is going to see, and how.
-        payload: from `read`; what it does not say of its data and options may be anything.
-        path: for messages.
+    What the payload does not say of its data and options may be anything.
 
     Raises:
         ValueError: names the first difference.

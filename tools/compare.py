@@ -21,13 +21,7 @@ COLUMNS = ("encoder", "KNN top-1", "linear top-1, last", "linear top-1, best")
 
 
 def find_results(folder: Path) -> dict[str, dict[str, Any]]:
-    """Read the results.json files somewhere below a folder.
-
-    Args:
-        folder: of one encoder.
-
-    Returns:
-        "linear" and "retrieval" to their results.
+    """Read the results.json files somewhere below a folder: "linear" and "retrieval" to theirs.
 
     Raises:
         FileNotFoundError: one of the two is not there.

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from moco.config import read_encoder_config
+from options.groups import RANDOM, DataOptions
 from options.predict import PredictOptions, parser
 from tools.errors import one_line_errors
 
@@ -52,8 +54,6 @@ def predict(options: PredictOptions) -> list[Json]:
 
 def _encoder(options: PredictOptions, payload: Json) -> FrozenEncoder:
     """The encoder that the classifier belongs to; a fine-tuned one lies in its file."""
-    from moco.config import read_encoder_config
-    from options.groups import RANDOM
     from tools import checkpoint, runtime
     from tools.evaluation.recording import FrozenEncoder, describe
     from tools.prepare.formats.custom import Reader
@@ -114,7 +114,6 @@ def _nearest(
         return [[] for _ in features]
     from dataset.arrays import load_arrays
     from dataset.packed import PackedSplit
-    from options.groups import DataOptions
     from tools.evaluation.features import extract
     from tools.evaluation.recording import nearest, refuse_resized
 

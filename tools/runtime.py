@@ -65,19 +65,15 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ValueError(f"--device {name}: choose auto, cpu, cuda or cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
         raise ValueError(f"--device {name}: choose auto, cpu, cuda or cuda:N")
     if device.type == "cuda":
-        _check_cuda(name, device.index or 0)
+        if fault := _cuda_fault():
+            raise ValueError(f"--device {name}: {fault}")
+        if (device.index or 0) >= (count := torch.cuda.device_count()):
+            raise ValueError(f"--device {name}: {count} CUDA devices here; choose auto or cpu")
     return device
-
-
-def _check_cuda(name: str, index: int) -> None:
-    if fault := _cuda_fault():
-        raise ValueError(f"--device {name}: {fault}")
-    if index >= (count := torch.cuda.device_count()):
-        raise ValueError(f"--device {name}: {count} CUDA devices here; choose auto or cpu")
 
 
 def _cuda_fault() -> str:
@@ -120,11 +116,8 @@ def machine(device: torch.device) -> dict[str, str]:
 def seed_everything(seed: int | None) -> int:
     """Seed torch's global generators: initial weights, queues and dropout.
 
-    Args:
-        seed: None draws one from the operating system.
-
     Returns:
-        The seed that was used.
+        The seed that was used; for None the operating system draws one.
     """
     seed = secrets.randbelow(2**31) if seed is None else seed
     torch.manual_seed(seed)
@@ -134,11 +127,7 @@ def seed_everything(seed: int | None) -> int:
 def data_generator(seed: int) -> torch.Generator:
     """A generator for order, crops and augmentations, apart from the one that draws weights.
 
-    Args:
-        seed: of the run.
-
-    Returns:
-        A generator of the CPU, so that what it draws does not depend on the device.
+    It is of the CPU, so that what it draws does not depend on the device.
     """
     return torch.Generator().manual_seed(seed ^ DATA_SALT)
 
@@ -172,16 +161,18 @@ def restore_random(states: Mapping[str, Any], device: torch.device) -> None:
 
 
 @contextmanager
-def until_signal(stop: Callable[[int], None]) -> Iterator[None]:
+def until_signal(stop: Callable[[int], None], every: bool = False) -> Iterator[None]:
     """Let SIGINT and SIGTERM end the work at a good place; a second one ends it at once.
 
     Args:
         stop: told the number of the signal.
+        every: tell it of a second one too, instead.
     """
 
     def _caught(number: int, _frame: FrameType | None) -> None:
         stop(number)
-        signal.signal(number, before[number])
+        if not every:
+            signal.signal(number, before[number])
 
     main = threading.current_thread() is threading.main_thread()  # no other one gets signals
     numbers = (signal.SIGINT, signal.SIGTERM) if main else ()

@@ -25,9 +25,7 @@ _RATIO = 500
 def open_zip(path: Path, what: str) -> zipfile.ZipFile:
     """Open an archive whose members are as large as its file allows.
 
-    Args:
-        path: the file.
-        what: it should be, for messages.
+    Messages say `what` the file should be.
 
     Raises:
         ValueError: when it is damaged, or claims what cannot be.
@@ -63,10 +61,7 @@ def _check_claims(members: list[zipfile.ZipInfo], size: int) -> None:
 def check(path: Path, what: str, names: Iterable[str] | None = None) -> None:
     """Read members once and compare their checksums: 0.3 s a GB stored, 2 s a GB compressed.
 
-    Args:
-        path: the archive.
-        what: it should be, for messages.
-        names: of the members to read; None for all.
+    All of them, or those of some names.
 
     Raises:
         ValueError: when one differs, or the archive is damaged otherwise.

@@ -37,6 +37,7 @@ from tools.benchmark import (
 )
 from tools.benchmark.sizes import Sizes, choose
 from tools.evaluation.features import extract
+from tools.training.step import random_views
 
 CPU = torch.device("cpu")
 
@@ -102,8 +103,7 @@ def test_a_full_size_step_costs_the_operations_the_specification_states(kind, gi
 def test_the_formula_counts_the_products_that_pytorch_counts(layers):
     config = encoder_config("Transformer", hidden_size=32, num_layers=layers, granularity=3)
     network = PlainHiCo("Transformer", 32, 4, layers, 3, projection_size=8, queue_size=16).encoder_q
-    run = replace(SMALL, encoder=config, training=TrainingOptions(batch_size=1))
-    views = step.random_views(run, CPU)
+    views = random_views(config, 1)
     attention = sdpa_kernel(SDPBackend.MATH)  # of its products, which PyTorch can count
     with FlopCounterMode(display=False) as counter, attention:
         features = network.features(tuple(views))
@@ -154,7 +154,7 @@ def both(kind):
     torch.manual_seed(0)
     run = TINY.run_of(kind)
     model = HiCo(run.encoder, run.contrast)
-    query, key = (step.random_views(run, CPU) for _ in range(2))
+    query, key = (random_views(run.encoder, run.training.batch_size) for _ in range(2))
     return run, model, plain.plain_model(model), query, key
 
 

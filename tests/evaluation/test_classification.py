@@ -35,13 +35,6 @@ def run(evaluate):
     return partial(evaluate, action_classification.main, *SHORT)
 
 
-@pytest.fixture
-def path(tmp_path):
-    target = tmp_path / "trained" / "checkpoint_0450.pth.tar"
-    write_checkpoint(target)
-    return target
-
-
 def epochs(out):
     """(epoch, loss, top-1, top-5) of each epoch as printed."""
     lines = [EPOCH.fullmatch(line) for line in out.splitlines()]

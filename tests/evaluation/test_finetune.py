@@ -73,7 +73,7 @@ def epoch(learner, splits):
     assert learner.train_epoch()
     with torch.no_grad():
         scores = learner.fc(extract(learner.model, splits["val"], "joint"))
-    return learner.finish_epoch(scores, splits["val"].labels)
+    return learner.record(scores, splits["val"].labels, len(learner.batches.clips))
 
 
 def train(learner, splits):

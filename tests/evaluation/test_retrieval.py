@@ -36,13 +36,6 @@ def run(evaluate):
     return partial(evaluate, action_retrieval.main, "--seed", "3")
 
 
-@pytest.fixture
-def path(tmp_path):
-    target = tmp_path / "trained" / "checkpoint_0450.pth.tar"
-    write_checkpoint(target)
-    return target
-
-
 def arrays(data, part):
     return load_arrays(data / "NTU-RGB-D-60-AGCN" / "xview", part)
 

@@ -248,10 +248,7 @@ class Order(Silence):
     """A log and a step that note in which order they are used."""
 
     def __init__(self):
-        self.events = []
-
-    def earlier(self):
-        return []
+        self.events, self.earlier = [], []
 
     def write(self, row):
         self.events.append(row["batch"])

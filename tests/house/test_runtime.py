@@ -1,7 +1,9 @@
 """Device, precision and seed."""
 
+import os
 import platform
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from tools.runtime import (
     pick_device,
     seed_everything,
     set_precision,
+    until_signal,
 )
 
 
@@ -126,6 +129,21 @@ def test_weights_and_data_do_not_share_their_draws():
     assert torch.equal(
         torch.rand(3, generator=data_generator(7)), torch.rand(3, generator=data_generator(7))
     )
+
+
+@pytest.mark.parametrize(("every", "told"), [(False, ["stop", "end"]), (True, ["stop", "stop"])])
+def test_a_second_signal_ends_the_work_at_once_or_is_told_too(every, told):
+    said, number = [], signal.SIGTERM
+    before = signal.signal(number, lambda *_: said.append("end"))
+    try:
+        with until_signal(lambda found: said.append("stop"), every):
+            for _ in told:
+                os.kill(os.getpid(), number)
+        assert said == told
+        os.kill(os.getpid(), number)
+        assert said == [*told, "end"]
+    finally:
+        signal.signal(number, before)
 
 
 def test_the_machine_names_what_the_figures_were_computed_with():

@@ -164,12 +164,12 @@ def a_second_augmentation(monkeypatch):
 
 
 def parse(script, text):
-    return MODULES[script].parse([*NEEDED[script], *shlex.split(text)])
+    return MODULES[script].parser().parse([*NEEDED[script], *shlex.split(text)])
 
 
 def fault(script, text, capsys, needed=True):
     with pytest.raises(SystemExit) as stopped:
-        MODULES[script].parse((NEEDED[script] if needed else []) + shlex.split(text))
+        MODULES[script].parser().parse((NEEDED[script] if needed else []) + shlex.split(text))
     out, err = capsys.readouterr()
     assert stopped.value.code == 2
     assert out == ""
@@ -179,20 +179,20 @@ def fault(script, text, capsys, needed=True):
 
 
 def test_published_pretraining_command_is_the_default_apart_from_its_folder():
-    given = pretraining.parse(shlex.split(PUBLISHED_PRETRAINING))
+    given = pretraining.parser().parse(shlex.split(PUBLISHED_PRETRAINING))
     kept = pretraining.CheckpointOptions(Path("./checkpoints/ntu60_xview_joint"))
     assert given == pretraining.PretrainingOptions(checkpoints=kept)
 
 
 def test_published_classification_command_is_the_default_apart_from_its_checkpoint():
-    given = classification.parse(shlex.split(PUBLISHED_CLASSIFICATION))
-    assert given == classification.parse(["--pretrained", given.pretrained])
+    given = classification.parser().parse(shlex.split(PUBLISHED_CLASSIFICATION))
+    assert given == classification.parser().parse(["--pretrained", given.pretrained])
     assert given.pretrained == "./checkpoints/ntu60_xview_joint/checkpoint_450.pth.tar"
 
 
 def test_published_retrieval_command_is_the_default_apart_from_its_checkpoint():
-    given = retrieval.parse(shlex.split(PUBLISHED_RETRIEVAL))
-    assert given == retrieval.parse(["--pretrained", given.pretrained])
+    given = retrieval.parser().parse(shlex.split(PUBLISHED_RETRIEVAL))
+    assert given == retrieval.parser().parse(["--pretrained", given.pretrained])
 
 
 PUBLISHED_RUN = {
@@ -249,8 +249,8 @@ PUBLISHED_RUN = {
 
 
 def test_pretraining_defaults_are_the_published_run():
-    assert pretraining.parse([]) == pretraining.PretrainingOptions()
-    assert as_plain(pretraining.parse([])) == PUBLISHED_RUN
+    assert pretraining.parser().parse([]) == pretraining.PretrainingOptions()
+    assert as_plain(pretraining.parser().parse([])) == PUBLISHED_RUN
 
 
 def lengths(given, tmp_path, clips):
@@ -261,7 +261,7 @@ def lengths(given, tmp_path, clips):
         folder / "train_data_joint.npy", "w+", np.float32, (clips, 3, 1, 1, 1)
     )
     del head
-    options = pretraining.parse(["--data-path", str(tmp_path), *given.split()])
+    options = pretraining.parser().parse(["--data-path", str(tmp_path), *given.split()])
     training = options.training
     return training.batch_size, options.contrast.queue_size, training.epochs, training.schedule
 
@@ -289,8 +289,8 @@ def test_explicit_options_override_a_recipe_even_by_the_published_value(tmp_path
 def test_the_recipe_beyond_changes_the_contrast_and_nothing_else(tmp_path):
     lengths("", tmp_path, 100)
     where = ["--data-path", str(tmp_path)]
-    plain = flat(as_plain(pretraining.parse(where)))
-    beyond = flat(as_plain(pretraining.parse(["--recipe", "beyond", *where])))
+    plain = flat(as_plain(pretraining.parser().parse(where)))
+    beyond = flat(as_plain(pretraining.parser().parse(["--recipe", "beyond", *where])))
     changes = {name: value for name, value in beyond.items() if value != plain[name]}
     contrast = {"contrast.momentum": "0.99", "contrast.temperature": "0.1"}
     assert changes == contrast | {"contrast.queue_wrap": "'full'", "recipe": "'beyond'"}
@@ -298,19 +298,19 @@ def test_the_recipe_beyond_changes_the_contrast_and_nothing_else(tmp_path):
 
 def test_a_recipe_for_clips_that_are_not_there_is_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
-        pretraining.parse(["--recipe", "small", "--data-path", str(tmp_path)])
+        pretraining.parser().parse(["--recipe", "small", "--data-path", str(tmp_path)])
     assert stopped.value.code == 2
     assert capsys.readouterr().err.startswith("error: no file ")
     path = tmp_path / "NTU-RGB-D-60-AGCN" / "xview" / "train_data_joint.npy"
     path.parent.mkdir(parents=True)
     path.write_text("no array")
     with pytest.raises(SystemExit):
-        pretraining.parse(["--recipe", "small", "--data-path", str(tmp_path)])
+        pretraining.parser().parse(["--recipe", "small", "--data-path", str(tmp_path)])
     assert "is not a whole .npy file" in capsys.readouterr().err
 
 
 def test_classification_defaults_are_the_published_run():
-    options = classification.parse(["--pretrained", "x"])
+    options = classification.parser().parse(["--pretrained", "x"])
     assert options == classification.ClassificationOptions(pretrained="x")
     assert as_plain(options.training) == {
         "epochs": 80,
@@ -332,7 +332,7 @@ def test_classification_defaults_are_the_published_run():
 
 @pytest.mark.parametrize("text", ["--mode finetune --pretrained x", "--mode supervised"])
 def test_training_the_encoder_takes_the_recipe_of_cmd(text):
-    options = classification.parse(shlex.split(text))
+    options = classification.parser().parse(shlex.split(text))
     training, encoder = options.training, options.finetuning
     assert (training.epochs, training.batch_size, training.lr) == (80, 64, 0.01)
     assert (training.schedule, training.momentum, training.weight_decay) == ((50, 70), 0.9, 0.0)
@@ -352,12 +352,12 @@ def test_adamw_has_a_rate_and_a_decay_of_its_own_that_options_override():
 
 
 def test_supervised_takes_the_shape_of_the_encoder():
-    options = classification.parse(["--mode", "supervised", "--encoder", "GRU"])
+    options = classification.parser().parse(["--mode", "supervised", "--encoder", "GRU"])
     assert options.random_encoder.config == encoder_config("GRU")
 
 
 def test_retrieval_defaults_are_the_published_run():
-    options = retrieval.parse(["--pretrained", "x"])
+    options = retrieval.parser().parse(["--pretrained", "x"])
     assert options == retrieval.RetrievalOptions(pretrained="x")
     assert as_plain(options.search) == {
         "neighbours": [1],
@@ -626,10 +626,10 @@ def test_scoring_needs_to_be_told_what_to_score(script, capsys):
 @pytest.mark.parametrize("script", ["classification", "retrieval"])
 def test_a_random_encoder_takes_its_shape_from_options_and_else_the_published_one(script):
     given = shlex.split("--pretrained random --encoder GRU --hidden_size 64")
-    options = MODULES[script].parse(given)
+    options = MODULES[script].parser().parse(given)
     assert options.random_encoder.config == encoder_config("GRU", hidden_size=64)
-    bare = MODULES[script].parse(["--pretrained", "random"])
-    assert bare.random_encoder.config == pretraining.parse([]).encoder == encoder_config()
+    bare = MODULES[script].parser().parse(["--pretrained", "random"])
+    assert bare.random_encoder.config == pretraining.parser().parse([]).encoder == encoder_config()
 
 
 @pytest.mark.parametrize("script", ["classification", "retrieval"])
@@ -648,21 +648,22 @@ class ToyConfig(config.EncoderConfig):
 
 
 def test_a_further_kind_of_encoder_brings_options_and_leaves_the_others_alone(monkeypatch, capsys):
-    before = pretraining.parse([])
+    before = pretraining.parser().parse([])
     monkeypatch.setitem(config.ENCODERS, "Toy", config.EncoderKind(ToyConfig, "nowhere:Toy"))
-    assert pretraining.parse([]) == before
-    assert pretraining.parse(["--encoder", "toy"]).encoder == ToyConfig("Toy", hidden_size=48)
-    wide = pretraining.parse(["--encoder", "Toy", "--width", "5", "--hidden-size", "7"]).encoder
+    assert pretraining.parser().parse([]) == before
+    read = pretraining.parser().parse
+    assert read(["--encoder", "toy"]).encoder == ToyConfig("Toy", hidden_size=48)
+    wide = read(["--encoder", "Toy", "--width", "5", "--hidden-size", "7"]).encoder
     assert wide == ToyConfig("Toy", hidden_size=7, width=5)
     with pytest.raises(SystemExit):
-        pretraining.parse(["--help"])
+        pretraining.parser().parse(["--help"])
     shown = " ".join(capsys.readouterr().out.split())
     assert "frames that a convolution sees (default: 3)" in shown
     assert "(default: GRU 512, LSTM 512, Transformer 512, Toy 48)" in shown
 
 
 def test_an_empty_schedule_keeps_the_rate():
-    assert pretraining.parse(["--schedule", "--epochs", "3"]).training.schedule == ()
+    assert pretraining.parser().parse(["--schedule", "--epochs", "3"]).training.schedule == ()
 
 
 @pytest.mark.parametrize(
@@ -690,7 +691,7 @@ def test_a_protocol_by_another_word_is_refused_by_the_data_set_that_lacks_it(cap
 
 def flags_shown(script, capsys):
     with pytest.raises(SystemExit) as stopped:
-        MODULES[script].parse(["--help"])
+        MODULES[script].parser().parse(["--help"])
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
     return shown, [line for line in shown.splitlines() if line.startswith("  -")]
@@ -723,7 +724,8 @@ COMMANDS = ["predict", "features", "ensemble", "compare", "reproduce", "benchmar
 
 @pytest.mark.parametrize("script", MODULES)
 def test_help_imports_little_beside_the_standard_library(script):
-    _, foreign, count = imported_by(f"from options.{script} import parse\nparse(['--help'])")
+    code = f"from options.{script} import parser\nparser().parse(['--help'])"
+    _, foreign, count = imported_by(code)
     assert foreign == []
     assert count < 100
 

@@ -137,13 +137,15 @@ def test_the_data_set_is_known_to_every_script_by_its_data_path(tmp_path):
     out = prepare(write(tmp_path / "raw"))
     where = ["--data-path", str(out), "--protocol", "cross_subject"]
     folder = out / "our_lab" / "cross_subject"
-    data = pretraining.parse(["--pre-dataset", "our_lab", *where]).data
+    data = pretraining.parser().parse(["--pre-dataset", "our_lab", *where]).data
     assert (data.dataset, data.folder) == ("our_lab", folder)
     assert data.known.classes == 2
     assert data.known.source == "our lab, 2026"
-    data = classification.parse(
-        ["--finetune-dataset", "our_lab", "--pretrained", "random", *where]
-    ).data
+    data = (
+        classification.parser()
+        .parse(["--finetune-dataset", "our_lab", "--pretrained", "random", *where])
+        .data
+    )
     assert (data.protocol, data.folder) == ("cross_subject", folder)
 
 
@@ -157,12 +159,12 @@ def test_its_folder_is_found_without_options_having_been_read(tmp_path):
 def test_an_unknown_data_set_is_answered_with_the_known_ones_ours_among_them(tmp_path, capsys):
     out = prepare(write(tmp_path / "raw"))
     with pytest.raises(SystemExit):
-        pretraining.parse(["--pre-dataset", "our_lap", "--data-path", str(out)])
+        pretraining.parser().parse(["--pre-dataset", "our_lap", "--data-path", str(out)])
     errors = capsys.readouterr().err
     assert "error: --pre-dataset our_lap: known are ntu60, " in errors
     assert "our_lab" in errors
     with pytest.raises(SystemExit):
-        pretraining.parse(["--pre-dataset", "our_lab", "--data-path", str(out)])
+        pretraining.parser().parse(["--pre-dataset", "our_lab", "--data-path", str(out)])
     assert "--protocol cross_view: our_lab has cross_subject" in capsys.readouterr().err
 
 
@@ -175,9 +177,9 @@ def test_a_data_set_is_known_only_where_it_lies(tmp_path):
 def test_options_stay_free_of_numpy_with_ones_own_data(tmp_path):
     out = prepare(write(tmp_path / "raw"))
     program = (
-        "import sys; from options.pretraining import parse\n"
+        "import sys; from options.pretraining import parser\n"
         "where = ['--protocol', 'cross_subject', '--data-path', sys.argv[1]]\n"
-        "parse(['--pre-dataset', 'our_lab', *where])\n"
+        "parser().parse(['--pre-dataset', 'our_lab', *where])\n"
         "print(sorted({'torch', 'numpy'} & set(sys.modules)))"
     )
     done = subprocess.run(
@@ -246,7 +248,7 @@ def test_a_broken_description_in_the_data_path_is_one_line_of_every_script(tmp_p
     path.write_text("{}")
     capsys.readouterr()
     with pytest.raises(SystemExit):
-        pretraining.parse(["--pre-dataset", "our_lab", "--data-path", str(out)])
+        pretraining.parser().parse(["--pre-dataset", "our_lab", "--data-path", str(out)])
     assert capsys.readouterr().err == f"error: {path}: name is missing\n"
     path.write_text(json.dumps(changed(name="other")))
     with pytest.raises(ValueError, match="it describes other, but lies in our_lab"):

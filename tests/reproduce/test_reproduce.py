@@ -29,17 +29,10 @@ from tools.reproduce.child import Children, Ended
 from tools.reproduce.data import SplitData, look, missing, unlike_published
 from tools.reproduce.published import FIGURES
 from tools.reproduce.run import DONE, FAILED, SKIPPED, TO_DO, Outcome, Runner
+from tools.runtime import until_signal
 
 MODES = tuple(EVALUATIONS)
 XSUB, XVIEW = ("ntu60", "cross_subject"), ("ntu60", "cross_view")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data")
-    write_dataset(path, protocol="cross_subject", train=12, val=6)
-    write_dataset(path, dataset="ntu120", protocol="cross_subject", train=12, val=6, seed=1)
-    return path
 
 
 def choose(**changes):
@@ -597,7 +590,7 @@ def test_a_signal_reaches_a_child_once_and_is_remembered(tmp_path):
             os.kill(pids[0], signal.SIGUSR1)
 
     children = Children(hear, every=0.01)
-    with children.passing_signals():
+    with until_signal(children.stop, every=True):
         assert children.run([sys.executable, "-c", program], log, dict(os.environ)).status == 0
     assert children.stopped_by == signal.SIGINT
     assert log.read_text().count("told") == 1

@@ -27,6 +27,7 @@ from tools.reproduce.cells import expand_study
 from tools.reproduce.child import Children, Ended
 from tools.reproduce.data import look
 from tools.reproduce.run import DONE, FAILED, SKIPPED, TO_DO, Runner
+from tools.runtime import until_signal
 
 XSUB = ("ntu60", "cross_subject")
 STUDIES = sorted(ROOT.glob("studies/*.json"))
@@ -45,14 +46,6 @@ STUDY = {
     "evaluations": ["knn", "linear"],
 }
 ONE = {"data": STUDY["data"][:1], "settings": {"hico": "", "wrap": "--queue-wrap full"}}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data")
-    write_dataset(path, protocol="cross_subject", train=12, val=6)
-    write_dataset(path, dataset="ntu120", protocol="cross_subject", train=12, val=6, seed=1)
-    return path
 
 
 def write_study(folder, **changes):
@@ -446,7 +439,7 @@ def test_a_signal_ends_all_scripts_and_none_begins(tmp_path):
         argv = [sys.executable, "-c", program]
         statuses.append(children.run(argv, log, dict(os.environ)).status)
 
-    with children.passing_signals():
+    with until_signal(children.stop, every=True):
         threads = [threading.Thread(target=work, args=(log,)) for log in logs]
         for thread in threads:
             thread.start()

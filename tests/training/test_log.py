@@ -133,4 +133,4 @@ def test_a_run_from_the_start_has_no_rows_of_another_one(tmp_path):
     (tmp_path / METRICS).write_text('{"step": 0, "eval/knn1": 10.0}\n')
     run = RunLog(tmp_path, steps=4, epochs=3)
     run.close()
-    assert (run.earlier(), (tmp_path / METRICS).read_text()) == ([], "")
+    assert (run.earlier, (tmp_path / METRICS).read_text()) == ([], "")

@@ -205,7 +205,7 @@ def test_a_fault_of_one_rank_is_told_by_all(data, tmp_path):
 
 def test_a_batch_that_cannot_be_shared_out_is_refused(data, tmp_path, monkeypatch):
     monkeypatch.setattr(Ranks, "first", lambda self, make: make())
-    options = pretraining.parse(run_of(data, tmp_path))
+    options = pretraining.parser().parse(run_of(data, tmp_path))
     with pytest.raises(ValueError, match="--batch-size 4 .* multiple of 3"):
         pretraining.build(options, Ranks(0, 3))
 

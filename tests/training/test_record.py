@@ -18,7 +18,7 @@ import action_retrieval
 import pretraining
 from dataset.prepared import PREPARED, generation
 from options.parser import flat
-from options.pretraining import parse
+from options.pretraining import parser
 from tests.support.paths import ROOT
 from tests.support.tiny import write_dataset
 from tests.training.test_pretraining import StopAfter, arguments, as_before_methods, as_published
@@ -332,7 +332,7 @@ MAY_DIFFER = {"data.data_path", "training.start_epoch", "speed.graph"}
 
 
 def test_every_setting_is_compared_but_those_that_may_differ(data, whole):
-    options = parse(arguments(data, whole, "--epochs", "3"))
+    options = parser().parse(arguments(data, whole, "--epochs", "3"))
     now = config(whole)
     settings = flat(now["settings"])
     refusals = {}

@@ -8,13 +8,13 @@ if __name__ == "__main__":
 from collections.abc import Sequence
 from importlib import import_module
 
-from options.benchmark import WORKS, BenchmarkOptions, parse
+from options.benchmark import WORKS, BenchmarkOptions, parser
 from tools.errors import one_line_errors
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    options = parse(argv)
+    options = parser().parse(argv)
     with one_line_errors():
         run(options)
 

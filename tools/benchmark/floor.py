@@ -15,10 +15,10 @@ from dataset.skeleton import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from moco.config import ContrastConfig, EncoderConfig
 from tools.benchmark.timing import Side
 from tools.runtime import set_precision
+from tools.training.step import SPACE_TOKENS, TIME_TOKENS
 
 FLOAT = 4
 """Bytes of a float32."""
-TIME_TOKENS, SPACE_TOKENS = 64, 50
 TRAFFIC = 11
 """Passes over each parameter in a step: it is read for the query pass, for backward and for the
 update and written once (4); its gradient (2) and its velocity (2) are written and read; the key

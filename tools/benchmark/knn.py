@@ -9,13 +9,10 @@ from torch import Tensor
 from tools.benchmark.floor import FLOAT, knn_work
 from tools.benchmark.measure import Row, measure
 from tools.benchmark.plain import oracle
+from tools.benchmark.recordings import CLASSES
 from tools.benchmark.sizes import Sizes
 from tools.benchmark.timing import Side
 from tools.evaluation.neighbours import rank
-
-CLASSES = 60
-TURNS = 3
-"""Turns enough for a work that takes seconds."""
 
 
 def rows(sizes: Sizes) -> Iterator[Row]:
@@ -33,7 +30,7 @@ def rows(sizes: Sizes) -> Iterator[Row]:
         ours=our_side(features.to(sizes.device), labels.to(sizes.device), train),
         plain=plain_side(features, train),
         least=knn_work(train, test, size),
-        sizes=sizes.at_most(TURNS),
+        sizes=sizes.few_turns,
         note=f"{train:,} x {test:,} clips; the features are {beside:,.0f} MiB; plain: "
         "scikit-learn, the nearest clip alone",
     )

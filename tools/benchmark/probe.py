@@ -12,22 +12,18 @@ from options.classification import ClassifierOptions, usual
 from tools.benchmark.floor import probe_work
 from tools.benchmark.measure import Row, measure
 from tools.benchmark.plain import oracle, plain_model
-from tools.benchmark.recordings import random_arrays
+from tools.benchmark.recordings import CLASSES, random_arrays
 from tools.benchmark.sizes import Sizes
 from tools.benchmark.timing import Side
 from tools.evaluation.features import extract
 from tools.evaluation.probe import LinearProbe, train_probe
-
-CLASSES = 60
-TURNS = 3
-"""Turns enough for a work that takes seconds."""
 
 
 def rows(sizes: Sizes) -> Iterator[Row]:
     """Measure a whole probe on few clips; both sides are linear in their number."""
     model = HiCo(sizes.run.encoder, sizes.run.contrast).eval()
     training = usual(ClassifierOptions(epochs=sizes.probe_epochs))
-    parts = [random_arrays(count, CLASSES, seed) for seed, count in enumerate(sizes.probe_clips)]
+    parts = [random_arrays(count, seed) for seed, count in enumerate(sizes.probe_clips)]
     plain = plain_side(model, parts, training, sizes.device)
     train, test = sizes.probe_clips
     yield measure(
@@ -35,7 +31,7 @@ def rows(sizes: Sizes) -> Iterator[Row]:
         ours=our_side(model.to(sizes.device), parts, training, sizes.device),
         plain=plain,
         least=probe_work(model.config, sizes.probe_clips, CLASSES, training.epochs),
-        sizes=sizes.at_most(TURNS),
+        sizes=sizes.few_turns,
         plain_per=1 / training.epochs,  # all are alike, so the others are counted, not run
         note=f"{train} + {test} clips; plain: 1 epoch run, x {training.epochs}",
     )

@@ -49,9 +49,10 @@ class Sizes:
         encoder = read_encoder_config(asdict(self.run.encoder) | {"kind": kind})
         return replace(self.run, encoder=encoder, speed=SpeedOptions(precision, graph))
 
-    def at_most(self, repetitions: int) -> "Sizes":
-        """The same with fewer turns, for a work that takes seconds."""
-        return replace(self, repetitions=min(repetitions, self.repetitions))
+    @property
+    def few_turns(self) -> "Sizes":
+        """The same with three turns at most, enough for a work that takes seconds."""
+        return replace(self, repetitions=min(3, self.repetitions))
 
 
 def choose(options: BenchmarkOptions, device: torch.device) -> Sizes:

@@ -8,7 +8,7 @@ import torch
 
 from moco import HiCo, Views
 from options.pretraining import PretrainingOptions
-from tools.benchmark.floor import SPACE_TOKENS, TIME_TOKENS, Work, step_work
+from tools.benchmark.floor import Work, step_work
 from tools.benchmark.measure import Row, measure
 from tools.benchmark.plain import oracle, plain_model
 from tools.benchmark.sizes import Sizes
@@ -16,7 +16,7 @@ from tools.benchmark.timing import Side
 from tools.checkpoint import make_optimizer
 from tools.runtime import set_precision
 from tools.training.recorded import WARM_UP, Repeated, choose_recorder
-from tools.training.step import training_step
+from tools.training.step import random_views, training_step
 
 
 def rows(sizes: Sizes) -> Iterator[Row]:
@@ -28,7 +28,7 @@ def rows(sizes: Sizes) -> Iterator[Row]:
         run = sizes.run_of(kind, precision, graph)
         model = HiCo(run.encoder, run.contrast)
         plain = plain_model(model).to(sizes.device)
-        query, key = (random_views(run, sizes.device) for _ in range(2))
+        query, key = (random_views(run.encoder, sizes.batch, sizes.device) for _ in range(2))
         yield measure(
             f"step, {kind}, {precision}{', recorded' if graph == 'auto' else ''}",
             ours=our_side(model.to(sizes.device), query, key, run),
@@ -44,13 +44,6 @@ def full_step(model: HiCo, run: PretrainingOptions) -> Work:
     """The least work of a step of this model."""
     parameters = sum(parameter.numel() for parameter in model.query.parameters())
     return step_work(run.encoder, run.contrast, run.training.batch_size, parameters)
-
-
-def random_views(run: PretrainingOptions, device: torch.device) -> Views:
-    """One view of a batch: random coordinates in both layouts."""
-    time = torch.randn(run.training.batch_size, TIME_TOKENS, run.encoder.time_features)
-    space = torch.randn(run.training.batch_size, SPACE_TOKENS, run.encoder.space_features)
-    return Views(time.to(device), space.to(device))
 
 
 def our_side(model: HiCo, query: Views, key: Views, run: PretrainingOptions) -> Side:

@@ -15,37 +15,26 @@ SHORT_S = 1.0
 MOST_TURNS = 100
 
 
-def seconds(side: Side, device: torch.device, clock: Clock = time.perf_counter) -> float:
-    """Time one call, waiting for the device at both ends."""
-    wait(device)
-    begin = clock()
-    side()
-    wait(device)
-    return clock() - begin
-
-
 def interleave(
     sides: Mapping[str, Side],
     device: torch.device,
     repetitions: int,
     clock: Clock = time.perf_counter,
 ) -> dict[str, float]:
-    """Time several sides in turns, every second round backwards.
-
-    Args:
-        sides: what to time, by name; each was called before.
-        device: to wait for.
-        repetitions: least number of rounds.
-        clock: says the time in seconds.
+    """Time several sides in turns, every second round backwards, `repetitions` rounds at least.
 
     Returns:
-        Median seconds of a call, by name.
+        Median seconds of a call, by name. Each was called before, to warm up.
     """
     times: dict[str, list[float]] = {name: [] for name in sides}
-    names, rounds, begin = list(sides), 0, clock()
-    while rounds < repetitions or (rounds < MOST_TURNS and clock() - begin < SHORT_S):
+    names, rounds, began = list(sides), 0, clock()
+    while rounds < repetitions or (rounds < MOST_TURNS and clock() - began < SHORT_S):
         for name in names:
-            times[name].append(seconds(sides[name], device, clock))
+            wait(device)
+            begin = clock()
+            sides[name]()
+            wait(device)
+            times[name].append(clock() - begin)
         names.reverse()
         rounds += 1
     return {name: statistics.median(values) for name, values in times.items()}

@@ -21,8 +21,6 @@ from tools.training.trainer import Trainer
 
 CLIPS = 37_646
 """Of the published run on NTU-60 cross-view."""
-TURNS = 3
-"""Turns enough for a work of many steps."""
 
 
 def rows(sizes: Sizes) -> Iterator[Row]:
@@ -38,7 +36,7 @@ def rows(sizes: Sizes) -> Iterator[Row]:
             ours=our_side(model.to(sizes.device), split, run, sizes),
             plain=plain_side(plain, arrays, run, sizes),
             least=full_step(model, run),
-            sizes=sizes.at_most(TURNS),
+            sizes=sizes.few_turns,
             ours_per=sizes.train_steps,
             plain_per=sizes.train_steps,
             precision=precision,

@@ -2,7 +2,8 @@
 
 Every evaluation has the same four parts, and a new one follows them:
 
-1. Subject: `Downstream.open(options)` loads the encoder and both parts of a split. The options are
+1. Subject: `Downstream.open(options)` loads the encoder and both parts of a split, `begin` says how
+   they differ from what it was pre-trained on and refuses labels out of range. The options are
    a record that extends `options.groups.EvaluationOptions`, in a file of their own.
 2. Features: `downstream.features("train")` encodes clips. Do it within `downstream.frozen()`, which
    proves that the encoder stayed as it was.

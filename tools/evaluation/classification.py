@@ -19,7 +19,7 @@ from tools.checkpoint import fingerprint, load_encoder
 from tools.evaluation.classifier import Classifier, ClassifierFiles, EpochScore
 from tools.evaluation.features import extract
 from tools.evaluation.finetune import FineTuner
-from tools.evaluation.probe import LinearProbe, check_labels, train_probe
+from tools.evaluation.probe import LinearProbe, train_probe
 from tools.evaluation.results import (
     RESULTS,
     Json,
@@ -48,10 +48,7 @@ def classify(downstream: Downstream, options: ClassificationOptions) -> Json:
         RuntimeError: when a frozen encoder changed, which voids the score.
         SystemExit: status 128 + n after signal n, with everything saved to go on from.
     """
-    for note in downstream.notes():
-        downstream.report(note)
-    for part, split in (("test", downstream.test), ("training", downstream.train)):
-        check_labels(part, split.labels, downstream.classes)
+    downstream.begin()
     labels, signals = options.labels, []
     runs, folder = plan_runs(downstream, options), results_folder(downstream, options)
     consent = options.overwrite or bool(options.training.resume)
@@ -108,19 +105,15 @@ class _Training:
             mine = named if single else named.with_name(self.files.last.name)
             if mine.is_file() or not named.is_file():
                 self.files.resume(classifier, mine if mine.is_file() else named)
-        self.curves = self._open_curves()
+        self.folder = results_folder(downstream, options)
+        # TensorBoard's events of several runs need a folder for each.
+        curves = self.folder if single else self.folder / f"run{run.number}"
+        self.curves = Board(curves, purge_step=classifier.epoch)
         if single:
             classifier.check_epochs()
         if not single or options.labels.fraction < 1:
             clips = f"{len(run.clips)} of {len(downstream.train)} training clips have labels"
             downstream.report(f"run {run.number}: {clips}, seed {run.seed}")
-
-    def _open_curves(self) -> Board:
-        """TensorBoard's events, beside results.json; of several runs in a folder for each."""
-        folder = results_folder(self.downstream, self.options)
-        if self.options.labels.runs > 1:
-            folder /= f"run{self.run.number}"
-        return Board(folder, purge_step=self.classifier.epoch)
 
     @property
     def finished(self) -> bool:
@@ -150,21 +143,19 @@ class _Training:
     def finish(self, scores: Tensor) -> Json:
         """Save classifier, scores and labelled names; say what came of the run.
 
-        Args:
-            scores: (N, L) of the test part after the last epoch.
+        The scores are (N, L) of the test part after the last epoch.
         """
         self.files.save(self.classifier)
         self.curves.close()
         run, scores, test = self.run, scores.cpu(), self.downstream.test
-        folder = results_folder(self.downstream, self.options)
         data, about = self.options.data, {"mode": self.options.mode}
         about |= {"dataset": data.dataset, "protocol": data.protocol, "stream": data.stream}
         scores_name, labelled_name = f"{run.stem}_scores.npz", None
         content = Scores(test.names, test.labels.numpy(), scores.numpy(), about)
-        save_scores(folder / scores_name, content)
+        save_scores(self.folder / scores_name, content)
         if self.options.labels.fraction < 1:
             labelled_name = f"{run.stem}_labelled.txt"
-            write_names(folder / labelled_name, run.names)
+            write_names(self.folder / labelled_name, run.names)
         return {
             "run": run.number,
             "seed": run.seed,
@@ -253,7 +244,7 @@ def _train_tuner(training: _Training, tuner: FineTuner) -> Tensor:
         if not tuner.train_epoch(lambda: bool(training.signals)):
             training.leave()
         scores = _test()
-        training.after_epoch(tuner.finish_epoch(scores, labels))
+        training.after_epoch(tuner.record(scores, labels, len(tuner.batches.clips)))
     return _test() if scores is None else scores
 
 

@@ -41,12 +41,7 @@ class Mixture:
 
 
 def match(first: Scores, other: Scores, names: tuple[str, str] = ("the first", "it")) -> Scores:
-    """Bring the clips of one file into the order of another.
-
-    Args:
-        first: gives the order.
-        other: to be brought into it.
-        names: what to call the two in messages.
+    """Bring the clips of another file into the order of the first; `names` are for messages.
 
     Raises:
         ValueError: when the clips, their labels or the number of classes are not the same, or a

@@ -10,14 +10,14 @@ batch 64, 80 epochs, a tenth at 50 and 70; HiCo's own recipe is not published.
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dataset.batches import LabelledBatches
 from moco import Views
 from moco.encoders.hierarchical import HierarchicalEncoder
 from moco.method import Method
 from options.classification import ClassificationOptions
-from tools.evaluation.classifier import Classifier, EpochScore, Payload
+from tools.evaluation.classifier import Classifier, Payload
 from tools.runtime import random_states, restore_random
 from tools.training.memory import saying_what_fits
 
@@ -65,13 +65,9 @@ class FineTuner(Classifier):
     def __init__(
         self, model: Method, classes: int, options: ClassificationOptions, batches: LabelledBatches
     ) -> None:
-        """Draw a fresh classifier from the generator of the batches.
+        """Draw a fresh classifier of so many classes from the generator of the batches.
 
-        Args:
-            model: a method, on its device; its encoder changes from now on.
-            classes: L.
-            options: how to learn.
-            batches: of the labelled clips.
+        The model is on its device; its encoder changes from now on.
         """
         self.model, self.encoder, self.batches = model, model.encoder, batches
         self._told = options
@@ -90,8 +86,7 @@ class FineTuner(Classifier):
     def train_epoch(self, stopped: Callable[[], bool] = lambda: False) -> bool:
         """Train to the end of the epoch in hand; changes encoder and classifier.
 
-        Args:
-            stopped: asked after each batch; True ends the training there.
+        `stopped` is asked before each batch; True ends the training there.
 
         Returns:
             Whether the epoch is finished.
@@ -124,10 +119,6 @@ class FineTuner(Classifier):
         views, labels = self.batches.batch(self.batch)
         self.descend(self.encoder(Views(*views)).instance, labels)
         self.batch += 1
-
-    def finish_epoch(self, scores: Tensor, labels: Tensor) -> EpochScore:
-        """Record a trained epoch: (N, L) scores of the test part and its (N,) classes."""
-        return self.record(scores, labels, len(self.batches.clips))
 
     def _snapshot(self) -> Payload:
         saved = super()._snapshot()

@@ -8,6 +8,16 @@ import torch
 from torch import Tensor
 
 
+def check_labels(part: str, labels: Tensor, classes: int) -> None:
+    """Refuse labels that the data set does not have, by a ValueError."""
+    highest = int(labels.max())
+    if highest >= classes:
+        raise ValueError(
+            f"the {part} labels go up to {highest}, the data set has {classes} classes; "
+            "prepare the data set again"
+        )
+
+
 def top_k_accuracy(scores: Tensor, labels: Tensor, k: int) -> Tensor:
     """Share of clips whose label is among the k classes of the highest scores.
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tools.evaluation.classifier import Classifier, EpochScore
+from tools.evaluation.metrics import check_labels
 
 Features = Tensor | Callable[[int], Tensor]
 """(N, F) features, or what makes those of an epoch when each epoch sees other crops."""
@@ -71,16 +72,6 @@ def train_probe(
         features = train(probe.epoch) if callable(train) else train
         after_epoch(probe.run_epoch(features, train_labels, test, test_labels))
     return probe
-
-
-def check_labels(part: str, labels: Tensor, classes: int) -> None:
-    """Refuse labels that the data set does not have, by a ValueError."""
-    highest = int(labels.max())
-    if highest >= classes:
-        raise ValueError(
-            f"the {part} labels go up to {highest}, the data set has {classes} classes; "
-            "prepare the data set again"
-        )
 
 
 def _check(part: str, features: Tensor, labels: Tensor, classes: int) -> None:

@@ -36,11 +36,7 @@ LISTED = 10
 
 
 def list_nearest(downstream: Downstream, options: RetrievalOptions) -> list[str]:
-    """Look the recording of --query-file up in the gallery.
-
-    Args:
-        downstream: the encoder and the split.
-        options: recording, gallery and neighbours; the queries are not looked at.
+    """Look the recording of --query-file up in the gallery; the queries are not looked at.
 
     Returns:
         A line for each of the nearest clips, nearest first: rank, cosine distance in [0, 2], class
@@ -89,10 +85,6 @@ def nearest(gallery: Tensor, labels: Tensor, features: Tensor, k: int) -> tuple[
 def read_recording(options: RetrievalOptions, device: torch.device) -> PackedSplit:
     """Read and normalise the recording of --query-file to compare it with the clips of a split.
 
-    Args:
-        options: the recording, how it is read, and the split.
-        device: where it is wanted.
-
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when it is no whole recording, has no body, or the split is of another form.
@@ -107,11 +99,6 @@ def read_recording(options: RetrievalOptions, device: torch.device) -> PackedSpl
 
 def describe(reading: ReadingOptions, data_path: Path | None, dataset: str) -> dict[str, Any]:
     """Joints and unit of a recording: as given, or else as those of a data set of one's own.
-
-    Args:
-        reading: what was given.
-        data_path: folder of the prepared data sets; None where there is none.
-        dataset: name of the data set.
 
     Raises:
         ValueError: what was given makes no sense.
@@ -132,9 +119,7 @@ def describe(reading: ReadingOptions, data_path: Path | None, dataset: str) -> d
 def refuse_resized(data: DataOptions, flag: str) -> None:
     """Refuse to compare recordings with clips that were all resized to one length.
 
-    Args:
-        data: the split.
-        flag: what asked for it, for messages.
+    The `flag` is what asked for it, for the message.
     """
     frames = load_arrays(data.folder, "train", origin=data.origin).data.shape[2]
     if frames != MAX_FRAMES:
@@ -186,12 +171,9 @@ def _checked(read: Callable[[], np.ndarray | Noted], name: str) -> np.ndarray:
 def as_split(
     recordings: Sequence[np.ndarray], names: Sequence[str], device: torch.device | str
 ) -> PackedSplit:
-    """Normalise recordings as training clips are, into clips to encode; their classes mean nothing.
+    """Normalise recordings, each (3, F, 25, 2) metres, as training clips are, into clips to encode.
 
-    Args:
-        recordings: each (3, F, 25, 2) metres.
-        names: what they are called.
-        device: where they are wanted.
+    Their classes mean nothing.
     """
     data = np.stack([normalise(bodies) for bodies in recordings])
     counts = np.array([bodies.shape[1] for bodies in recordings])
@@ -235,14 +217,11 @@ class FrozenEncoder(nn.Module):
                 recordings.append(read_bodies(Path(each), self.reader))
             else:
                 recordings.append(bodies_of(each, self.reader, f"clip {number}"))
-        features = self.features(recordings, [str(number) for number in range(len(recordings))])
-        return features if several else features[0]
-
-    def features(self, recordings: Sequence[np.ndarray], names: Sequence[str]) -> Tensor:
-        """Features (N, F) of recordings of (3, F, 25, 2) metres, on the encoder's device."""
         if not recordings:
             raise ValueError("no clip was given")
-        device = next(self.method.parameters()).device
-        return extract(self.method, as_split(recordings, names, device), self.stream)
+        names = [str(number) for number in range(len(recordings))]
+        split = as_split(recordings, names, next(self.method.parameters()).device)
+        features = extract(self.method, split, self.stream)
+        return features if several else features[0]
 
     forward = embed

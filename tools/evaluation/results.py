@@ -62,12 +62,7 @@ def write_json(path: Path, content: Json) -> None:
 
 
 def refuse_other(path: Path, options: EvaluationOptions, overwrite: bool) -> None:
-    """Refuse to replace the results of another evaluation; the same one may be run again.
-
-    Args:
-        path: of a results.json, which may not be there.
-        options: of the evaluation that is going to write it.
-        overwrite: whether its loss is consented to.
+    """Refuse to replace a results.json of another evaluation; the same one may be run again.
 
     Raises:
         ValueError: names the first setting that differs.

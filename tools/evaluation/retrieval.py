@@ -14,7 +14,6 @@ from dataset.actions import class_names
 from options.retrieval import RetrievalOptions
 from tools.evaluation.features import part_arrays, write_features
 from tools.evaluation.neighbours import rank, recalled, vote
-from tools.evaluation.probe import check_labels
 from tools.evaluation.results import RESULTS, Json, by_class, named, refuse_other, write_json
 from tools.evaluation.subject import PARTS, Downstream
 
@@ -48,10 +47,7 @@ def look_up(downstream: Downstream, options: RetrievalOptions) -> Json:
         RuntimeError: when the encoder changed, which voids the score.
     """
     search = options.search
-    for note in downstream.notes():
-        downstream.report(note)
-    for part, split in (("test", downstream.test), ("training", downstream.train)):
-        check_labels(part, split.labels, downstream.classes)
+    downstream.begin()
     gallery_places = select(downstream, search.gallery, "--gallery")
     query_places = select(downstream, search.query, "--query")
     _refuse_overlap(downstream, options, gallery_places, query_places)
@@ -93,12 +89,7 @@ def results_folder(downstream: Downstream, options: RetrievalOptions) -> Path:
 
 
 def select(downstream: Downstream, what: str, flag: str) -> list[Place]:
-    """Find the clips that a word or a file stands for.
-
-    Args:
-        downstream: both parts of the split.
-        what: "train", "val", "test", or a text file of sample names, one a line.
-        flag: the option, for messages.
+    """Find the clips of "train", "val" or "test", or of a text file of sample names, one a line.
 
     Returns:
         The place of each clip, in the order of the part or the file.
@@ -172,12 +163,6 @@ def encode(downstream: Downstream, places: Sequence[Place], batch_size: int) -> 
 
 def score(gallery: Clips, query: Clips, neighbours: Sequence[int], classes: int) -> Json:
     """Accuracy of the vote and recall at each k, mean average precision, and each per class.
-
-    Args:
-        gallery: clips to find.
-        query: clips to look up.
-        neighbours: the k.
-        classes: L of the data set.
 
     Returns:
         Percentages: `at` by k, `top5` (recall at 5), `mean_average_precision`, `per_class`.

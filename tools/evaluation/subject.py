@@ -25,6 +25,7 @@ from options.groups import RANDOM, DataOptions, EvaluationOptions
 from options.parser import as_plain
 from tools.checkpoint import fingerprint, load_encoder
 from tools.evaluation.features import extract, extract_levels
+from tools.evaluation.metrics import check_labels
 from tools.evaluation.results import VERSION, Json
 from tools.runtime import machine, pick_device, seed_everything
 from tools.training.ranks import refuse_many
@@ -138,10 +139,7 @@ class Downstream:
     ) -> dict[str, Tensor]:
         """Features (N, …) of a part by level, as `extract_levels` has them.
 
-        Args:
-            part: a key of PARTS.
-            wanted: which features.
-            clips: (N,) which clips, int64 on the CPU; None for all.
+        The clips are (N,) int64 on the CPU; None for all.
         """
         return extract_levels(
             self.model,
@@ -180,9 +178,7 @@ class Downstream:
     def results_folder(self, output: Path | None, *words: str) -> Path:
         """Where results go: `output`, or else a folder for each experiment beside the checkpoint.
 
-        Args:
-            output: what --output-path says.
-            words: name the experiment, beside data set, protocol and stream.
+        The words name the experiment, beside data set, protocol and stream.
         """
         if output is not None:
             return output
@@ -190,6 +186,13 @@ class Downstream:
         name = self.config.kind if self.options.pretrained == RANDOM else name
         data = self.data
         return self.home / "_".join([name, data.dataset, data.protocol, data.stream, *words])
+
+    def begin(self) -> None:
+        """Report the notes, and refuse labels that the data set does not have, by a ValueError."""
+        for note in self.notes():
+            self.report(note)
+        for part, split in (("test", self.test), ("training", self.train)):
+            check_labels(part, split.labels, self.classes)
 
     def notes(self) -> list[str]:
         """Say how what is scored differs from what the encoder was pre-trained on.

@@ -13,7 +13,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-SUBSETS = ("plain", "stratified")
+from options.classification import SUBSETS
 
 
 def run_seed(seed: int, run: int) -> int:

@@ -42,6 +42,7 @@ def run(options: ReproduceOptions, again: str) -> int:
     from tools.reproduce import paired, plan, table
     from tools.reproduce.child import Children
     from tools.reproduce.run import DONE, FAILED, SKIPPED, Runner, skipped
+    from tools.runtime import until_signal
 
     if options.plan:
         plan.show(Runner(options))
@@ -55,7 +56,8 @@ def run(options: ReproduceOptions, again: str) -> int:
         for note in runner.notes():
             say(f"note: {note}")
         children = Children(say, keep=(lock,))
-        with children.passing_signals():
+        # Every signal goes on to the children; the work stops when they have ended.
+        with until_signal(children.stop, every=True):
             runner.run(children, say, after_each=partial(save, runner, again))
         text, numbers = save(runner, again)
     say(f"table: {text} and {numbers}")

@@ -14,9 +14,10 @@ from options.groups import RANDOM
 from options.parser import Parser, as_plain, flat
 from options.reproduce import ReproduceOptions
 from options.study import Split, Study, longer, timed
+from tools.errors import ROOT
+from tools.evaluation.results import RESULTS
+from tools.training.record import LAST
 
-ROOT = Path(__file__).resolve().parents[2]
-LAST, RESULTS = "checkpoint_last.pth.tar", "results.json"
 TOGETHER = "+"
 """Between the streams of an ensemble."""
 Settings = dict[str, Any]
@@ -82,11 +83,6 @@ class Cell:
         return "-".join(filter(None, (self.mode, share, *(self.target or ()))))
 
     @property
-    def source(self) -> Split:
-        """The data set and protocol of the pre-training."""
-        return self.run.split
-
-    @property
     def trained(self) -> "Cell":
         """The pre-training that it is made of, or, of a random encoder, one that has its like."""
         return Cell(self.run.untrained or self.run, PRETRAINING)
@@ -94,7 +90,7 @@ class Cell:
     @property
     def split(self) -> Split:
         """The data set and protocol that it reads."""
-        return self.target or self.source
+        return self.target or self.run.split
 
     def folder(self, out: Path) -> Path:
         """Where its files go."""

@@ -1,16 +1,14 @@
 """A child process: its lines go to a file, signals reach it once, and it can be watched."""
 
 import os
-import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet  # of Python 3.10, another than the built-in
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple
 
 
@@ -82,21 +80,6 @@ class Children:
             self.stopped_by = number
             for process in self._running:
                 _send(process, number)
-
-    @contextmanager
-    def passing_signals(self) -> Iterator[None]:
-        """Hand SIGINT and SIGTERM to the children; the work stops when they have ended."""
-
-        def _pass_on(number: int, _frame: FrameType | None) -> None:
-            self.stop(number)
-
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, _pass_on) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _send(process: int, number: int) -> None:

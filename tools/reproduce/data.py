@@ -58,10 +58,10 @@ def unlike_published(dataset: DataSet, protocol: str, data: SplitData | str) -> 
 
 def missing(cell: Cell, found: Mapping[Split, SplitData | str]) -> str:
     """Say why the data that were found do not let a cell run; "" when they do."""
-    for split in (cell.source, cell.split):
+    for split in (cell.run.split, cell.split):
         if isinstance(found[split], str):
             return f"{' '.join(split)}: {found[split]}"
-    own, target = found[cell.source], found[cell.split]
+    own, target = found[cell.run.split], found[cell.split]
     if own.frames != target.frames:
         return (
             f"clips of {cell.run.dataset} are stored with {own.frames} frames, those of "

@@ -124,12 +124,9 @@ def markdown(found: Sequence[Row], runner: Runner, study: Study, command: str) -
         title = f"{runner.options.known[split[0]].title}, {split[1]}"
         parts += [f"## {title}: {data.train:,} clips to train, {data.test:,} to test"]
         parts += ["\n".join(f"| {' | '.join(line)} |" for line in lines)]
-    parts += ["## Settings", "\n".join(_settings(study))]
+    settings = [f"- {name}: {shlex.join(words) or '–'}" for name, words in study.settings.items()]
+    parts += ["## Settings", "\n".join(settings)]
     return "\n\n".join([*parts, *left_out(runner.outcomes)]) + "\n"
-
-
-def _settings(study: Study) -> list[str]:
-    return [f"- {name}: {shlex.join(words) or '–'}" for name, words in study.settings.items()]
 
 
 def _line(row: Row) -> list[str]:

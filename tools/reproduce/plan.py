@@ -47,12 +47,9 @@ def show(runner: Runner, report: Callable[[str], None] = print) -> None:
 
 
 def seconds(cell: Cell, runner: Runner, speeds: dict[Any, Speed]) -> float:
-    """What a cell takes, or what is left of an interrupted pre-training.
+    """What a cell that has its data takes, or what is left of an interrupted pre-training.
 
-    Args:
-        cell: it has its data.
-        runner: the selection.
-        speeds: of models; one that is not there is measured and put there.
+    The speed of a model that is not among `speeds` is measured and put there.
     """
     options, trained = runner.asked[cell], runner.asked.get(cell.trained)
     data = runner.found[cell.split]
@@ -90,21 +87,17 @@ def values(log: Path, name: str) -> list[float]:
 
 def calibrate(options: PretrainingOptions) -> Speed:
     """Take a few steps on noise, with the model and batch of a pre-training."""
-    import torch
-
-    from moco import HiCo, Views
+    from moco import HiCo
     from tools.checkpoint import make_optimizer
     from tools.runtime import pick_device, set_precision
-    from tools.training.trainer import training_step
+    from tools.training.step import random_views, training_step
 
     device, precision = pick_device(options.run.device), options.speed.precision
     set_precision(precision, device)
     model = HiCo(options.encoder, options.contrast).to(device)
     optimizer = make_optimizer(model, 1e-6, 0.9, 0.0)
     batch, steps = options.training.batch_size, []
-    time_view = torch.randn(batch, 64, options.encoder.time_features, device=device)
-    space_view = torch.randn(batch, 50, options.encoder.space_features, device=device)
-    views = Views(time_view, space_view)
+    views = random_views(options.encoder, batch, device)
     for _ in range(1 + _CALIBRATION_STEPS):  # the first one warms up
         began = time.perf_counter()
         float(training_step(model, optimizer, views, views, precision).total)  # waits for it

@@ -18,12 +18,11 @@ from dataset.reading import reading
 from options.evaluations import PRETRAINING, Json, Score
 from options.pretraining import AUTO
 from options.reproduce import ReproduceOptions
-from tools.evaluation.results import write_json
+from tools.errors import ROOT
+from tools.evaluation.results import RESULTS, write_json
 from tools.files import file_sha256, naming
 from tools.reproduce import data
 from tools.reproduce.cells import (
-    RESULTS,
-    ROOT,
     Cell,
     Settings,
     command,
@@ -70,7 +69,7 @@ class Runner:
         """
         self.options, self.out = options, options.out
         cells = expand_study(options.grid) if options.grid else expand(options)
-        splits = dict.fromkeys(split for cell in cells for split in (cell.source, cell.split))
+        splits = dict.fromkeys(split for cell in cells for split in (cell.run.split, cell.split))
         self.found = {split: data.look(options, split) for split in splits}
         self.asked = {cell: read(cell, options) for cell in cells}
         # An option that came after a record was written was left at its default.

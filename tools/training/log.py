@@ -38,6 +38,9 @@ class RunLog:
 
     TensorBoard events and one JSON object a line hold the same numbers. A terminal shows one bar
     for the whole run; elsewhere a line of text says how far it is, now and then.
+
+    Attributes:
+        earlier: the rows of the run that this one goes on from.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class RunLog:
         folder.mkdir(parents=True, exist_ok=True)
         self.steps, self.epochs, self.watched, self.seconds = steps, epochs, watched, seconds
         self.path = folder / METRICS
-        self._earlier = _keep_rows_before(self.path, first_step)
+        self.earlier = _keep_rows_before(self.path, first_step)
         self._file = self.path.open("a", encoding="utf-8")
         self._board = Board(folder, purge_step=first_step + 1)
         self._began, self._first, self._done = clock(), first_step, first_step
@@ -70,13 +73,7 @@ class RunLog:
         self._bar: tqdm | None = None
         if _shows_bars(sys.stderr):
             total = steps * epochs
-            self._bar = tqdm(
-                total=total, initial=first_step, bar_format=BAR, dynamic_ncols=True, leave=True
-            )
-
-    def earlier(self) -> list[Row]:
-        """The rows of the run that this one goes on from."""
-        return self._earlier
+            self._bar = tqdm(total=total, initial=first_step, bar_format=BAR, dynamic_ncols=True)
 
     def describe(self, settings: Mapping[str, Any]) -> None:
         """Write down the options of the run as TensorBoard's hyper-parameters, in nested groups."""
@@ -90,8 +87,8 @@ class RunLog:
         # As add_hparams, which would put them in a folder, and so a run, of their own.
         self._board.summaries(hparams(plain, {"loss/total": 0.0, "eval/knn1": 0.0}))
 
-    def start_epoch(self, epoch: int, batch: int = 0) -> None:
-        """Begin to show an epoch, counted from 0, at one of its batches."""
+    def start_epoch(self, epoch: int) -> None:
+        """Begin to show an epoch, counted from 0."""
         if self._bar is not None:
             self._bar.set_description_str(f"epoch {epoch}/{self.epochs - 1}")
 
@@ -108,11 +105,7 @@ class RunLog:
         self._board.flush()
 
     def write(self, row: Row) -> None:
-        """Record one row of losses.
-
-        Args:
-            row: PLACE beside plain numbers.
-        """
+        """Record one row of losses: PLACE beside plain numbers."""
         self.record(row)
         shares = [f"{name.replace('_', ' ')} {row[name]:.1%}  " for name in self.watched]
         self._line = (

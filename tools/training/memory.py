@@ -6,8 +6,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from moco import EncoderConfig, Views
+from moco import EncoderConfig
 from moco.encoders.hierarchical import HierarchicalEncoder
+from tools.training.step import random_views
 
 CLIPS = 4
 """Clips of the step that is counted, on the CPU, where they take no more than 64 MB."""
@@ -68,13 +69,11 @@ def bytes_of_a_clip(config: EncoderConfig, precision: str | None) -> float:
         kept[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
-    time = torch.randn(CLIPS, 64, config.time_features)
-    space = torch.randn(CLIPS, 50, config.space_features)
     with (
         torch.autograd.graph.saved_tensors_hooks(_note, lambda tensor: tensor),
         torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"),
     ):
-        encoder(Views(time, space))
+        encoder(random_views(config, CLIPS))
     for parameter in encoder.parameters():
         kept.pop(parameter.untyped_storage().data_ptr(), None)
     return BESIDE * sum(each.untyped_storage().nbytes() for each in kept.values()) / CLIPS

@@ -157,11 +157,7 @@ class Ranks:
     def seed_dropout(self, seed: int, step: int) -> None:
         """Seed torch's global generators, so that each rank and step drops out other elements.
 
-        A process alone goes on with the draws it has.
-
-        Args:
-            seed: of the run.
-            step: steps done since its beginning.
+        The step counts from the run's beginning. A process alone goes on with the draws it has.
         """
         if self.size > 1:
             text = f"{seed} {self.rank} {step}".encode()

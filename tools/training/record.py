@@ -22,7 +22,7 @@ from tools import checkpoint
 from tools.board import EVENTS
 from tools.checkpoint import Payload
 from tools.errors import ROOT
-from tools.files import write_whole
+from tools.evaluation.results import write_json
 from tools.runtime import machine
 from tools.training.log import METRICS
 
@@ -110,13 +110,7 @@ def _fingerprint(arrays: SplitArrays) -> str:
 
 
 def go_on(record: Json, payload: Payload, path: Path, options: PretrainingOptions) -> Json:
-    """The record of a run that goes on from a checkpoint.
-
-    Args:
-        record: from `describe`, of what was asked for now.
-        payload: of the checkpoint.
-        path: of the checkpoint.
-        options: what was asked for now.
+    """The record of a run that goes on from a checkpoint; `record` is what was asked for now.
 
     Raises:
         ValueError: names the first setting that differs and is not among `--change`.
@@ -255,13 +249,9 @@ def _refuse_run(options: CheckpointOptions) -> None:
 
 
 def take(folder: Path, path: Path | None, payload: Callable[[], Payload], record: Json) -> None:
-    """Make a folder the run's own, and write its record.
+    """Make a folder, which is held, the run's own, and write its record.
 
-    Args:
-        folder: of the run, held.
-        path: from `starting_point`.
-        payload: makes a checkpoint of the run as it stands there.
-        record: of the run.
+    The path is `starting_point`'s; `payload` makes a checkpoint of the run as it stands there.
     """
     if path is None or not _is_in(path, folder):
         for old in own_files(folder):
@@ -273,5 +263,4 @@ def take(folder: Path, path: Path | None, payload: Callable[[], Payload], record
         for old in _numbered(folder):
             if _finished(old) > epoch:
                 old.unlink()
-    text = json.dumps(record, indent=2, ensure_ascii=False)
-    write_whole(folder / CONFIG, lambda file: file.write(text.encode() + b"\n"))
+    write_json(folder / CONFIG, record)

@@ -15,9 +15,6 @@ def learning_rate(
         epochs: length of the whole run; only the cosine needs it.
         milestones: epochs from which the rate is a tenth of what it was.
         cosine: base · ½(1 + cos(π · epoch / epochs)) in place of the milestones.
-
-    Returns:
-        The rate.
     """
     if cosine:
         return base * 0.5 * (1 + math.cos(math.pi * epoch / epochs))

@@ -1,11 +1,21 @@
-"""One training step of any method."""
+"""One training step of any method, and views of noise to try one on."""
 
 import torch
 from torch import Tensor
 
-from moco import Method, Views
+from moco import EncoderConfig, Method, Views
 from moco.method import NamedLosses
 from tools.training.ranks import ALONE, Ranks
+
+TIME_TOKENS, SPACE_TOKENS = 64, 50
+"""Tokens of a clip in the two layouts of a view."""
+
+
+def random_views(config: EncoderConfig, clips: int, device: torch.device | str = "cpu") -> Views:
+    """One view of a batch for an encoder: noise in both layouts, drawn on the CPU."""
+    time = torch.randn(clips, TIME_TOKENS, config.time_features)
+    space = torch.randn(clips, SPACE_TOKENS, config.space_features)
+    return Views(time.to(device), space.to(device))
 
 
 def training_step(

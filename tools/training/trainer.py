@@ -95,11 +95,7 @@ class Trainer:
     ) -> None:
         """Nothing is trained yet.
 
-        Args:
-            method: on the device of the batches.
-            batches: made with `options`.
-            options: of the run.
-            ranks: the processes that train the same method.
+        The method lies on the device of the batches, which were made with `options`.
         """
         self.method, self.batches, self.options, self.ranks = method, batches, options, ranks
         self.folder = options.checkpoints.folder
@@ -282,7 +278,7 @@ class Trainer:
         checkpoint.set_learning_rate(self.optimizer, rate)
         batches.start_epoch()
         self.method.start_epoch(progress.epoch)
-        log.start_epoch(progress.epoch, progress.batch)
+        log.start_epoch(progress.epoch)
         on_cpu = batches.split.device.type == "cpu"
         self._window, self._row = _Window(), None
         while progress.batch < len(batches) and not self._stopping():

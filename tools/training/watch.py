@@ -42,17 +42,12 @@ class Watch:
     """Looks at a method after its epochs and tells the log."""
 
     def __init__(self, trainer: "Trainer", log: RunLog | Silence) -> None:
-        """Nothing is looked at yet.
-
-        Args:
-            trainer: whose method is looked at.
-            log: is told.
-        """
+        """Nothing is looked at yet; the log is told of what will be."""
         self.trainer, self.log = trainer, log
         self.every = trainer.options.watch.knn_every
         self.knn = Neighbours.of(trainer) if self.every else None
         # All ranks look, at the same time: who waits too long for another is taken for dead.
-        self._earlier = trainer.ranks.first(log.earlier)
+        self._earlier = trainer.ranks.first(lambda: log.earlier)
         scores = [row for row in self._earlier if KNN in row]
         self._seen = {row["step"] for row in scores}
         self.best = max((row[KNN] for row in scores), default=0.0)

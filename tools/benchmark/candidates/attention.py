@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from moco.encoders.transformer import SelfAttention
 from tools.benchmark.candidates.case import Candidate, Case
-from tools.benchmark.floor import TIME_TOKENS
+from tools.training.step import TIME_TOKENS
 
 Call = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 """From query, key and value, each (N, S, H, D), and the share that drops, to (N, S, H, D)."""

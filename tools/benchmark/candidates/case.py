@@ -9,7 +9,7 @@ from torch import Tensor
 
 from moco import HiCo, Views
 from options.pretraining import PretrainingOptions
-from tools.benchmark.step import random_views
+from tools.training.step import random_views
 
 Compute = Callable[[], tuple[Tensor, ...]]
 
@@ -41,7 +41,9 @@ class Case:
     def views(self) -> tuple[Views, Views]:
         """Query and key view, the same at each call."""
         torch.manual_seed(1)
-        return random_views(self.run, self.device), random_views(self.run, self.device)
+        encoder, clips = self.run.encoder, self.run.training.batch_size
+        query, key = (random_views(encoder, clips, self.device) for _ in range(2))
+        return query, key
 
     def tokens(self, count: int) -> Tensor:
         """(N, count, d) tokens of one level, with gradient; the same at each call."""

@@ -13,7 +13,7 @@ from moco.encoders.hierarchical import Downsample
 from moco.kernels.convolution import channels_last, conv1d
 from moco.kernels.pooling import maximum
 from tools.benchmark.candidates.case import Candidate, Case
-from tools.benchmark.floor import TIME_TOKENS
+from tools.training.step import TIME_TOKENS
 
 Form = Callable[[Tensor, nn.Conv1d], Tensor]
 

@@ -12,7 +12,7 @@ from torch.func import functional_call
 from moco.kernels.pooling import maximum
 from moco.kernels.recurrent import maxima_of_levels
 from tools.benchmark.candidates.case import Candidate, Case
-from tools.benchmark.floor import TIME_TOKENS
+from tools.training.step import TIME_TOKENS
 
 ENDS = ("", "_reverse")
 
