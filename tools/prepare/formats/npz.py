@@ -18,7 +18,6 @@ from dataset.arrays import placeholders
 from dataset.protocols import DATASETS, PARTS, DataSet, split_folder
 from options.parser import REQUIRED
 from options.prepare import BuildOptions, choice_option, raw_option
-from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.normalise import SPINE_MIDDLE
 from tools.prepare.pipeline.recordings import (
     ROW_NUMBERS,
@@ -64,11 +63,6 @@ class Options(BuildOptions):
     )
 
 
-def prepare(options: Options) -> None:
-    """Write the arrays of the file's protocol."""
-    build(collect(options.raw, DATASETS[options.dataset], options.protocol), options)
-
-
 @dataclass(frozen=True)
 class Rows:
     """Reads recordings, whose paths end in `{part}_{row}`, from the rows of an .npz file."""
@@ -93,8 +87,9 @@ def parse(row: np.ndarray) -> np.ndarray:
     return two_bodies(bodies_of_rows(row[: there[-1] + 1]))
 
 
-def collect(raw: Path, dataset: DataSet, protocol: str) -> Collection:
+def collect(options: Options) -> Collection:
     """Find the clips of a file that holds one protocol of a data set."""
+    raw, dataset, protocol = options.raw, DATASETS[options.dataset], options.protocol
     split_folder("", dataset, protocol)  # refuses a protocol that it does not have
     with open_zip(raw, NPZ) as archive:
         has = [name.removesuffix(".npy") for name in archive.namelist()]

@@ -20,7 +20,6 @@ import numpy as np
 from dataset.protocols import DATASETS, PARTS, PKU_MMD_PART1, PKU_MMD_PART2, DataSet
 from dataset.skeleton import MAX_FRAMES
 from options.prepare import BuildOptions, choice_option, raw_option
-from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.recordings import (
     ROW_NUMBERS,
     Collection,
@@ -79,11 +78,6 @@ class Options(BuildOptions):
         "what is kept of more than 300 frames, the first as CMD and its kin do, or the middle as "
         "AimCLR and its kin do",
     )
-
-
-def prepare(options: Options) -> None:
-    """Write the arrays of the protocols whose split files are there."""
-    build(collect(options), options)
 
 
 class Label(NamedTuple):
@@ -210,7 +204,7 @@ def read_labels(path: Path, classes: int) -> list[Label]:
 
 
 def collect(options: Options) -> Collection:
-    """Find the clips in the videos of one part of the release."""
+    """Find the clips in the videos of the split files that are there."""
     dataset = DATASETS[options.dataset]
     skeletons, labels = _videos(options.raw, SKELETONS), _videos(options.raw, LABELS)
     splits, remarks = _read_splits(options.raw, dataset)

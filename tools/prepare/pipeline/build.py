@@ -70,6 +70,8 @@ def build(collection: Collection, options: BuildOptions) -> None:
         )
     name_bad(bad, item)
     summarise(collection.dataset, splits.counts(), remarks, options)
+    if collection.description:
+        print(f"  scripts know it as {collection.dataset.name} with --data-path {options.out}")
 
 
 def _remarks(collection: Collection, notes: Mapping[str, int], bad: int) -> list[str]:
