@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset.arrays import PARTIAL, SplitWriter, load_split, publish, unfinished_file
+from dataset.arrays import PARTIAL, SplitWriter, load_split, publish, write_unfinished
 from dataset.custom import DESCRIPTION
 from dataset.prepared import PREPARED, describe, generation, read_prepared, twins
 from dataset.protocols import DataSet
@@ -172,12 +172,13 @@ def publish_whole(
         path = next(iter(parts.values())).unfinished / PREPARED
         path.unlink(missing_ok=True)  # perhaps half of it, of a run that was stopped here
         prepared = origin.as_plain(folder) | remarks | _examine(parts)
-        _write(path, prepared)
+        text = json.dumps(prepared, indent=2, default=os.fspath)
+        write_unfinished(path, f"{text}\n".encode())
         if prepared["twins"]:
             clips = f"{prepared['twins']:,} of {counted(parts['val'].clips, 'test clip')}"
             said.append(f"{folder.name}: {clips} also in the training part, frame for frame")
     if description:
-        _write_bytes(writers[0].place(writers[0].root / DESCRIPTION), description)
+        write_unfinished(writers[0].place(writers[0].root / DESCRIPTION), description)
     journal.forget()  # from here on what lies there may be the old arrays
     publish(writers)
     journal.discard()
@@ -197,19 +198,6 @@ def _examine(parts: Mapping[str, SplitWriter]) -> dict[str, Any]:
         "sha256": sha256,
         "generation": generation(sha256),
     }
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `prepared.json` into an unfinished folder."""
-    text = json.dumps(content, indent=2, ensure_ascii=True, default=os.fspath)
-    _write_bytes(path, f"{text}\n".encode())
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    with unfinished_file(path) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _remove_empty_folders(writers: Sequence[SplitWriter], out: Path, new: bool) -> None:
