@@ -5,7 +5,6 @@ put in place at once, with `prepared.json` in it, which says where the arrays co
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -149,7 +148,8 @@ def publish_whole(
     origin: Origin,
     journal: Journal,
     writers: Sequence[SplitWriter],
-    remarks: Mapping[str, Any],
+    remarks: Sequence[str],
+    bad: Mapping[Path, str],
     description: bytes = b"",
 ) -> list[str]:
     """Put described parts in place, each protocol's folder at once, and forget the journal.
@@ -158,21 +158,24 @@ def publish_whole(
         origin: of the clips.
         journal: that is held.
         writers: of all parts.
-        remarks: what else `prepared.json` is to say.
+        remarks: on the clips, a line each.
+        bad: what was skipped, and what is wrong with each.
         description: content of `dataset.json`, which the root of one's own data set gets.
 
     Returns:
-        A remark for each protocol that has test clips in its training part.
+        The remarks, and one more for each protocol that has test clips in its training part.
     """
-    said = []
+    said = list(remarks)
+    skipped = {str(path): bad[path] for path in sorted(bad)}
     for writer in writers:
         writer.sync()
     for folder in dict.fromkeys(writer.folder for writer in writers):
         parts = {writer.part: writer for writer in writers if writer.folder == folder}
         path = next(iter(parts.values())).unfinished / PREPARED
         path.unlink(missing_ok=True)  # perhaps half of it, of a run that was stopped here
-        prepared = origin.as_plain(folder) | remarks | _examine(parts)
-        text = json.dumps(prepared, indent=2, default=os.fspath)
+        known = origin.as_plain(folder) | {"remarks": remarks, "skipped": skipped}
+        prepared = known | _examine(parts)
+        text = json.dumps(prepared, indent=2)
         write_unfinished(path, f"{text}\n".encode())
         if prepared["twins"]:
             clips = f"{prepared['twins']:,} of {counted(parts['val'].clips, 'test clip')}"
