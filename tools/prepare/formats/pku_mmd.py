@@ -114,7 +114,7 @@ class Instances:
             begin += max(0, end - begin - MAX_FRAMES) // 2
         end = min(end, begin + MAX_FRAMES)
         if begin >= end:
-            raise EmptyClipError(*([BEYOND] if cut else []))
+            raise EmptyClipError(BEYOND if cut else "")
         values = _numbers(lines[begin:end], begin)
         if not values.any():
             raise EmptyClipError

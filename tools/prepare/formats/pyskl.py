@@ -93,8 +93,7 @@ def collect(options: Options) -> Collection:
         if fault:
             bad[raw / name] = fault
         else:
-            label = int(by_name[name]["label"])
-            recordings.append(Recording(name, raw / name, label, split))
+            recordings.append(Recording(name, raw / name, by_name[name]["label"], split))
     present = {protocol for split in parts.values() for protocol in split}
     folders = {name: folder for name, folder in dataset.folders.items() if name in present}
     return Collection(
@@ -176,8 +175,7 @@ def _fault(annotation: Mapping[str, Any] | None, dataset: DataSet, split: dict[s
         protocol, part = next(iter(split.items()))
         return f"it has no annotation, but is in {PROTOCOLS[protocol]}_{part}"
     label = annotation.get("label")
-    whole = isinstance(label, int | np.integer) and not isinstance(label, bool)
-    if not whole or not 0 <= label < dataset.classes:
+    if type(label) is not int or not 0 <= label < dataset.classes:
         return f"its label is {shown(label)}, not 0 to {dataset.classes - 1}"
     return ""
 
