@@ -133,21 +133,14 @@ def _numbers(lines: list[bytes], begin: int) -> np.ndarray:
     for row, numbers in enumerate(values, start=begin + 1):
         if len(numbers) != ROW_NUMBERS:
             raise ValueError(f"row {row} has {len(numbers)} numbers, not {ROW_NUMBERS}")
+    rows = np.empty((len(values), ROW_NUMBERS), np.float32)
     with np.errstate(over="ignore"):  # what float32 cannot hold is named as not finite
-        try:
-            return np.array(values, dtype=np.bytes_).astype(np.float64).astype(np.float32)
-        except ValueError:
-            raise ValueError(f"row {begin + _first_wrong(values)} does not hold numbers") from None
-
-
-def _first_wrong(values: list[list[bytes]]) -> int:
-    """Return the first row, from 1 on, that does not hold numbers."""
-    for row, numbers in enumerate(values, start=1):
-        try:
-            np.array(numbers, dtype=np.bytes_).astype(np.float64)
-        except ValueError:
-            return row
-    return len(values)
+        for row, numbers in enumerate(values):
+            try:
+                rows[row] = np.array(numbers, dtype=np.bytes_).astype(np.float64)
+            except ValueError:
+                raise ValueError(f"row {begin + row + 1} does not hold numbers") from None
+    return rows
 
 
 def _text(path: Path) -> str:
