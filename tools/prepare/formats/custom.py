@@ -24,13 +24,7 @@ from options.prepare import BuildOptions, raw_option
 from options.recordings import ReadingOptions
 from tools.prepare.formats import ntu
 from tools.prepare.pipeline.bvh import places, read_bvh
-from tools.prepare.pipeline.recordings import (
-    Collection,
-    Noted,
-    Recording,
-    files_under,
-    two_bodies,
-)
+from tools.prepare.pipeline.recordings import Collection, Noted, Recording, files_under, two_bodies
 
 SCHEMA = f"""The folder holds dataset.json and a file for each recording, or folders of them: .npy
 of (F, J, 3) or (M, F, J, 3), absent bodies and joints zero; .bvh; or NTU's .skeleton.

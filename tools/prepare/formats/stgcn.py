@@ -93,8 +93,8 @@ def collect_split(options: Options, array: str, reader: type[Rows]) -> Collectio
         if not path.is_file():
             raise FileNotFoundError(f"no file {path}; give --raw the folder of one split")
         names, labels = read_labels(raw / f"{part}_label.pkl", dataset)
-        if len(names) != len(load_coordinates(path)):
-            held = len(load_coordinates(path))
+        held = len(load_coordinates(path))
+        if len(names) != held:
             raise ValueError(f"{path} holds {held} clips, {part}_label.pkl names {len(names)}")
         for row, (name, label) in enumerate(zip(names, labels, strict=True)):
             if name in seen:

@@ -18,12 +18,7 @@ from dataset.joint_maps import joint_map
 from dataset.protocols import UCLA
 from dataset.skeleton import NUM_COORDINATES
 from options.prepare import BuildOptions
-from tools.prepare.pipeline.recordings import (
-    Collection,
-    Recording,
-    files_under,
-    two_bodies,
-)
+from tools.prepare.pipeline.recordings import Collection, Recording, files_under, two_bodies
 
 _JOINTS = joint_map("kinect20")
 _NAME = re.compile(r"a(\d+)_s(\d+)_e(\d+)_v0*([123])", re.ASCII)
