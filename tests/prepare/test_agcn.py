@@ -120,6 +120,16 @@ def test_empty_clips_are_left_out_and_counted(tmp_path, capsys):
     assert "1 clip left out: nothing was recorded" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_coordinate_that_is_not_finite_is_named_and_numpy_says_nothing(tmp_path, capsys):
+    name = next(iter(CLIPS))
+    clip = CLIPS[name].copy()
+    clip[0, 0, 5, 0] = np.inf
+    raw = write(tmp_path / "raw", CLIPS | {name: clip})
+    errors = refusal(lambda: prepare(raw), tmp_path / "data", capsys)
+    assert "it has a coordinate that is not finite in frame 0\n" in errors
+
+
 def test_two_processes_write_the_same_bytes(tmp_path):
     raw = write(tmp_path / "raw", CLIPS)
     one, two = prepare(raw), tmp_path / "two"
