@@ -166,17 +166,15 @@ def publish_whole(
         The remarks, and one more for each protocol that has test clips in its training part.
     """
     said = list(remarks)
-    skipped = {str(path): bad[path] for path in sorted(bad)}
+    known = {"remarks": remarks, "skipped": {str(path): bad[path] for path in sorted(bad)}}
     for writer in writers:
         writer.sync()
     for folder in dict.fromkeys(writer.folder for writer in writers):
         parts = {writer.part: writer for writer in writers if writer.folder == folder}
         path = next(iter(parts.values())).unfinished / PREPARED
         path.unlink(missing_ok=True)  # perhaps half of it, of a run that was stopped here
-        known = origin.as_plain(folder) | {"remarks": remarks, "skipped": skipped}
-        prepared = known | _examine(parts)
-        text = json.dumps(prepared, indent=2)
-        write_unfinished(path, f"{text}\n".encode())
+        prepared = origin.as_plain(folder) | known | _examine(parts)
+        write_unfinished(path, f"{json.dumps(prepared, indent=2)}\n".encode())
         if prepared["twins"]:
             clips = f"{prepared['twins']:,} of {counted(parts['val'].clips, 'test clip')}"
             said.append(f"{folder.name}: {clips} also in the training part, frame for frame")
