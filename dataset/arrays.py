@@ -452,16 +452,12 @@ class SplitWriter:
         counts = [len(names), len(labels), len(num_frames)]
         if counts != [self.clips] * 3:
             raise ValueError(f"{counts} names, labels, frame counts for {self.clips} clips")
-        with unfinished_file(self.place(self.files.labels)) as file:
-            pickle.dump((list(names), [int(label) for label in labels]), file, protocol=4)
-            _flush(file)
-        if self.resized:
-            return
-        counts = io.BytesIO()  # np.save into a file itself does not say why the disk took no more
-        np.save(counts, np.asarray(num_frames, dtype=np.int64))
-        with unfinished_file(self.place(self.files.num_frames)) as file:
-            file.write(counts.getbuffer())
-            _flush(file)
+        named = (list(names), [int(label) for label in labels])
+        write_unfinished(self.place(self.files.labels), pickle.dumps(named, protocol=4))
+        if not self.resized:
+            counts = io.BytesIO()  # np.save into a file does not say why the disk took no more
+            np.save(counts, np.asarray(num_frames, dtype=np.int64))
+            write_unfinished(self.place(self.files.num_frames), counts.getvalue())
 
     def _header(self) -> bytes:
         """The first bytes of the .npy file; numpy pads them to one length for any N."""
@@ -502,6 +498,9 @@ def unfinished_file(path: Path, mode: str = "wb") -> Iterator[io.BufferedWriter]
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
-def _flush(file: io.BufferedWriter) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+def write_unfinished(path: Path, content: bytes) -> None:
+    """Write a file as `unfinished_file` opens it; when this returns it is on the disk itself."""
+    with unfinished_file(path) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -9,14 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dataset.augment import (
-    HICO,
-    Pipeline,
-    Window,
-    draw_crop,
-    load_pipeline,
-    sample_window,
-)
+from dataset.augment import HICO, Pipeline, Window, draw_crop, load_pipeline, sample_window
 from dataset.packed import PackedSplit
 from dataset.views import Layouts, downstream_window, lay_out, plain_views
 

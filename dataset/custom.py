@@ -115,7 +115,7 @@ def _faults(described: Any) -> Iterator[str]:
         yield f"name {name!r} is not letters, digits and _"
     if name.lower() in _TAKEN:
         yield f"name {name} is taken; choose another"
-    if not _is_list(classes, str) or len(classes) < 2:
+    if not _are_texts(classes) or len(classes) < 2:
         yield "classes is not a list of two or more names"
     for one in classes:
         if classes.count(one) > 1:
@@ -223,7 +223,7 @@ def _split_faults(pattern: Any, protocols: Any) -> Iterator[str]:
             yield f"protocol {protocol} is not {{by: group, train: [...]}}"
         if rule["by"] not in groups:
             yield f"protocol {protocol} goes by {rule['by']}; the pattern has {', '.join(groups)}"
-        if not _is_list(rule["train"], str):
+        if not _are_texts(rule["train"]):
             yield f"protocol {protocol}: train holds what is not text, as names of files are"
 
 
@@ -231,5 +231,5 @@ def _is_word(text: object) -> bool:
     return isinstance(text, str) and re.fullmatch(r"\w+", text, re.ASCII) is not None
 
 
-def _is_list(values: object, kind: type) -> bool:
-    return isinstance(values, list) and all(type(one) is kind for one in values)
+def _are_texts(values: object) -> bool:
+    return isinstance(values, list) and all(type(one) is str for one in values)

@@ -4,6 +4,7 @@ Axes: N clips, C=3 coordinates (metres), T frames, V=25 joints, M=2 bodies.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -35,10 +36,15 @@ def origin(data: np.ndarray, num_frames: np.ndarray) -> str:
     Returns:
         PUBLISHED, FIRST_FRAME, FRAME50 or RAW; "" when nothing was recorded in those clips.
     """
-    rows = np.unique(np.linspace(0, len(data) - 1, _LOOKED_AT).astype(int))
-    votes = Counter(_of_clip(np.array(data[row, :, : num_frames[row], :, 0])) for row in rows)
+    votes = Counter(map(_of_clip, _some_bodies(data, num_frames)))
     del votes[""]
     return votes.most_common(1)[0][0] if votes else ""
+
+
+def _some_bodies(data: np.ndarray, num_frames: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the first bodies (3, F, 25) of clips that are spread over the file, as recorded."""
+    for row in np.unique(np.linspace(0, len(data) - 1, _LOOKED_AT).astype(int)):
+        yield np.array(data[row, :, : num_frames[row], :, 0])
 
 
 def _of_clip(body: np.ndarray) -> str:
@@ -63,8 +69,7 @@ def odd_size(data: np.ndarray, num_frames: np.ndarray) -> str:
         data: (N, 3, T, 25, 2) coordinates, perhaps on disk.
         num_frames: (N,) recorded frames of each clip.
     """
-    rows = np.unique(np.linspace(0, len(data) - 1, _LOOKED_AT).astype(int))
-    spines = [_spine(np.array(data[row, :, : num_frames[row], :, 0])) for row in rows]
+    spines = list(map(_spine, _some_bodies(data, num_frames)))
     found = float(np.nanmedian(spines)) if not np.isnan(spines).all() else SPINES[0]
     if SPINES[0] <= found <= SPINES[1]:
         return ""

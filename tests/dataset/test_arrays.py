@@ -11,14 +11,7 @@ import pytest
 
 from dataset import arrays as arrays_module
 from dataset import swap
-from dataset.arrays import (
-    SplitFiles,
-    SplitWriter,
-    load_arrays,
-    load_labels,
-    load_split,
-    publish,
-)
+from dataset.arrays import SplitFiles, SplitWriter, load_arrays, load_labels, load_split, publish
 from tests.support.tiny import save_arrays
 
 NAMES = [f"S001C001P00{n}R001A00{n}.skeleton" for n in range(1, 6)]

@@ -22,7 +22,7 @@ from scipy.io import loadmat, savemat
 
 from dataset.arrays import load_arrays, load_labels
 from dataset.custom import read_description
-from dataset.protocols import DATASETS, NTU60, PARTS
+from dataset.protocols import DATASETS, PARTS
 from moco import ContrastConfig, HiCo, encoder_config
 from moco.published import to_published
 from tests.fuzz.mutations import MUTATIONS, PLAIN, ZIPPED, Mutation
@@ -607,11 +607,13 @@ SUBJECTS = {
         write_mat, lambda folder: checked(utd_mhad.read(recording(folder / "x.mat"))), plain_utd
     ),
     "pyskl": Subject(
-        write_pyskl, lambda folder: clips(pyskl.collect(folder / "x.pkl", NTU60)), plain_pyskl
+        write_pyskl,
+        lambda folder: clips(pyskl.collect(pyskl.Options(raw=folder / "x.pkl"))),
+        plain_pyskl,
     ),
     "npz": Subject(
         write_npz,
-        lambda folder: clips(npz.collect(folder / "x.npz", NTU60, "cross_view")),
+        lambda folder: clips(npz.collect(npz.Options(raw=folder / "x.npz", protocol="cross_view"))),
         plain_npz,
         ZIPPED,
     ),
@@ -632,7 +634,9 @@ SUBJECTS = {
         lambda folder: read_split(agcn, folder),
         lambda folder: plain_split(folder, "data_joint", plain_period),
     ),
-    "ucla": Subject(write_ucla, lambda folder: clips(ucla.collect(folder)), plain_ucla),
+    "ucla": Subject(
+        write_ucla, lambda folder: clips(ucla.collect(ucla.Options(raw=folder))), plain_ucla
+    ),
     "bvh": Subject(
         write_bvh,
         lambda folder: checked(custom.Reader.of(BVH)(recording(folder / "x.bvh"))),

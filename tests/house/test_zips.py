@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from dataset.protocols import NTU60
 from tests.support.other_formats import draw_recordings, npz_content
 from tests.support.tiny import write_checkpoint
 from tools.checkpoint import read
@@ -38,7 +37,7 @@ def test_one_flipped_bit_in_a_stored_npz_is_refused(tmp_path):
         (tmp_path / "x.npz").write_bytes(whole)
         flipped(tmp_path / "x.npz", f"{key}.npy", draw)
         with pytest.raises(ValueError, match=f"whole .npz file .Bad CRC-32 .*{key}.*; copy it"):
-            npz.collect(tmp_path / "x.npz", NTU60, "cross_view")
+            npz.collect(npz.Options(raw=tmp_path / "x.npz", protocol="cross_view"))
 
 
 def test_one_flipped_bit_in_a_checkpoint_is_refused(tmp_path):

@@ -36,6 +36,7 @@ from tests.support.other_formats import (
     video_text,
     write_ntu,
     write_pickle,
+    write_split,
 )
 from tools.prepare.__main__ import main as prepare
 
@@ -94,19 +95,6 @@ def write_custom(raw: Path, seed: int) -> None:
         "title": f"take {seed}",
     }
     (raw / "dataset.json").write_text(json.dumps(described))
-
-
-def write_split(raw: Path, array: str, clips: dict[str, np.ndarray]) -> None:
-    """Write both parts of a split, each clip filled up with zeros to 300 frames."""
-    raw.mkdir(parents=True)
-    for part in PARTS:
-        names = [name for name in clips if split_of(name, "cross_view") == part]
-        data = np.zeros((len(names), 3, 300, 25, 2), np.float32)
-        for row, name in enumerate(names):
-            data[row, :, : clips[name].shape[1]] = clips[name]
-        np.save(raw / f"{part}_{array}.npy", data)
-        content = (names, [label_of(name) for name in names])
-        write_pickle(raw / f"{part}_label.pkl", content)
 
 
 def write_agcn(raw: Path, seed: int) -> None:

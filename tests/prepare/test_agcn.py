@@ -9,7 +9,14 @@ import pytest
 from dataset.arrays import load_arrays
 from dataset.protocols import NTU60, PARTS, PKU_MMD_PART2
 from tests.oracles.prepare import normalise_plain
-from tests.support.other_formats import draw_recordings, label_of, refusal, split_of, upright_body
+from tests.support.other_formats import (
+    draw_recordings,
+    label_of,
+    refusal,
+    split_of,
+    upright_body,
+    write_split,
+)
 from tools.prepare.__main__ import main
 from tools.prepare.formats.agcn import repeats_after
 
@@ -20,15 +27,9 @@ CROSS_VIEW = ("--dataset", "ntu60", "--protocol", "cross_view")
 
 def write(folder: Path, clips: dict[str, np.ndarray], **frames: list[int]) -> Path:
     """Write a folder as 2s-AGCN does; with counts of `train` and `val`, as CMD does."""
-    folder.mkdir()
-    for part in PARTS:
-        names = [name for name in clips if split_of(name, "cross_view") == part]
-        np.save(folder / f"{part}_data_joint.npy", np.stack([clips[name] for name in names]))
-        labels = [np.float64(label_of(name) % 51) if frames else label_of(name) for name in names]
-        content = ([f"{name}.skeleton" for name in names], labels)
-        (folder / f"{part}_label.pkl").write_bytes(pickle.dumps(content))
-        if frames:
-            np.save(folder / f"{part}_num_frame.npy", np.array(frames[part]))
+    write_split(folder, "data_joint", clips, lambda one: np.float64(one % 51) if frames else one)
+    for part, counts in frames.items():
+        np.save(folder / f"{part}_num_frame.npy", np.array(counts))
     return folder
 
 
@@ -117,6 +118,16 @@ def test_empty_clips_are_left_out_and_counted(tmp_path, capsys):
     name = next(iter(CLIPS))
     prepare(write(tmp_path / "raw", CLIPS | {name: np.zeros((3, 300, 25, 2), np.float32)}))
     assert "1 clip left out: nothing was recorded" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_coordinate_that_is_not_finite_is_named_and_numpy_says_nothing(tmp_path, capsys):
+    name = next(iter(CLIPS))
+    clip = CLIPS[name].copy()
+    clip[0, 0, 5, 0] = np.inf
+    raw = write(tmp_path / "raw", CLIPS | {name: clip})
+    errors = refusal(lambda: prepare(raw), tmp_path / "data", capsys)
+    assert "it has a coordinate that is not finite in frame 0\n" in errors
 
 
 def test_two_processes_write_the_same_bytes(tmp_path):

@@ -35,13 +35,14 @@ def test_saved_clips_are_taken_up_and_unsaved_ones_are_not(reopen):
     journal = reopen()
     assert journal.is_empty()
     journal.begin()
-    journal.add(2, 80)
+    journal.add(2, 80, "not found")
     journal.add(0, 1)
     journal.save()
-    journal.add(1, 300)
+    journal.add(1, 300, "found")
     journal = reopen()
     assert journal.resume()
     assert journal.frames == {2: 80, 0: 1}
+    assert journal.notes == {2: "not found"}
 
 
 def test_clips_are_saved_every_few_seconds(reopen, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from dataset.arrays import load_arrays
 from dataset.protocols import DATASETS, PARTS
 from tests.oracles.prepare import normalise_plain
-from tests.support.other_formats import draw_recordings, upright_body, video_text
+from tests.support.other_formats import draw_recordings, refusal, upright_body, video_text
 from tools.prepare.__main__ import main
 
 VIDEOS = {
@@ -188,12 +188,7 @@ def test_other_options_are_another_preparation(raw, monkeypatch, capsys):
 
 
 def refused(raw: Path, capsys, *more: str) -> str:
-    with pytest.raises(SystemExit) as exit_:
-        prepare(raw, *more)
-    assert exit_.value.code == 2
-    assert not (raw.parent / "data").exists()
-    lines = capsys.readouterr().err.replace("\r", "\n").split("\n")
-    return "\n".join(line for line in lines if line and "clip/s" not in line)
+    return refusal(lambda: prepare(raw, *more), raw.parent / "data", capsys)
 
 
 GOOD = split_text(["0002-L"], ["0003-L"])

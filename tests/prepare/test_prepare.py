@@ -18,6 +18,7 @@ import pytest
 from dataset.arrays import SplitWriter, load_arrays
 from dataset.protocols import DATASETS, NTU60, PARTS
 from tests.oracles.prepare import prepare_clip_plain
+from tests.support.other_formats import failure
 from tests.support.paths import ROOT
 from tests.support.raw_ntu import GOLDENS, awkward_frames, extract_golden_files, skeleton_text
 from tests.support.waiting import HANGS, heeding_interrupts, wait_until
@@ -57,12 +58,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def fails(arguments: list[str], capsys, status: int = 2) -> str:
-    """Run, expect the exit status, return what stands on stderr, progress bars aside."""
-    with pytest.raises(SystemExit) as exit_:
-        main(arguments)
-    assert exit_.value.code == status
-    lines = capsys.readouterr().err.replace("\r", "\n").split("\n")
-    return "\n".join(line for line in lines if line and "clip/s" not in line)
+    """Run, expect the exit status, return what stands on stderr."""
+    return failure(lambda: main(arguments), capsys, status)
 
 
 def test_both_protocols_agree_with_the_plain_version(raw, prepared):
@@ -317,13 +314,6 @@ def test_wrong_options_are_one_line(capsys, arguments, fault):
     assert errors.startswith("error: ")
     assert errors.count("\n") == 0
     assert fault in errors
-
-
-def test_underscores_in_options_stand_for_hyphens(raw, tmp_path):
-    arguments = ["ntu", "--raw", str(raw), "-j", "1", "--out"]
-    main([*arguments, str(tmp_path / "one"), "--no_rotate_z"])
-    main([*arguments, str(tmp_path / "other"), "--no-rotate-z"])
-    assert files(tmp_path / "one") == files(tmp_path / "other")
 
 
 def test_help_names_the_formats_and_their_options(capsys):

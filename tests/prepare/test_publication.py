@@ -149,7 +149,7 @@ def test_half_a_prepared_json_on_a_full_disk_is_written_anew(raw, prepare, refus
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(publication, "_write_bytes", half)
+        patch.setattr(publication, "write_unfinished", half)
         line = refused(raw)
     assert re.search(r"\.partial/prepared\.json: the disk is full; \d+\.\d MB are free", line)
     assert said_of(prepare(raw) / VIEW)["counts"] == {"train": 6, "val": 6}

@@ -1,6 +1,5 @@
 """ST-GCN, CrosSCLR and AimCLR arrays: the same as the raw files give."""
 
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -9,25 +8,10 @@ import pytest
 from dataset.arrays import load_arrays
 from dataset.protocols import NTU60, PARTS
 from tests.oracles.prepare import normalise_plain
-from tests.support.other_formats import draw_recordings, label_of, refusal, split_of, write_ntu
+from tests.support.other_formats import draw_recordings, refusal, split_of, write_ntu, write_split
 from tools.prepare.__main__ import main
 
 PARSED = draw_recordings()
-
-
-def write(folder: Path, parsed: dict[str, np.ndarray], number: type = int) -> Path:
-    """Write a folder of cross-view as these projects do, with classes of a type."""
-    folder.mkdir()
-    for part in PARTS:
-        names = [name for name in parsed if split_of(name, "cross_view") == part]
-        data = np.zeros((len(names), 3, 300, 25, 2), np.float32)
-        for row, name in enumerate(names):
-            data[row, :, : parsed[name].shape[1]] = parsed[name]
-        np.save(folder / f"{part}_data.npy", data)
-        labels = [number(label_of(name)) for name in names]
-        content = ([f"{name}.skeleton" for name in names], labels)
-        (folder / f"{part}_label.pkl").write_bytes(pickle.dumps(content))
-    return folder
 
 
 def prepare(raw: Path, *more: str) -> Path:
@@ -38,7 +22,7 @@ def prepare(raw: Path, *more: str) -> Path:
 
 @pytest.mark.parametrize("number", [int, np.int64, np.float64])
 def test_the_folder_gives_what_the_raw_files_give_byte_for_byte(tmp_path, number):
-    out = prepare(write(tmp_path / "raw", PARSED, number))
+    out = prepare(write_split(tmp_path / "raw", "data", PARSED, number))
     skeletons = write_ntu(tmp_path / "ntu", PARSED)
     main(["ntu", "--raw", str(skeletons), "--out", str(tmp_path / "other"), "-j", "1"])
     folder = NTU60.folders["cross_view"]
@@ -56,7 +40,7 @@ def test_the_length_is_that_to_the_last_frame_with_anybody_in_it(tmp_path, capsy
     parsed = np.concatenate([parsed, np.zeros_like(parsed[:, :3]), parsed[:, :1] + 0.1], axis=1)
     padded = np.concatenate([parsed, np.zeros_like(parsed[:, :9])], axis=1)
     empty = np.zeros_like(PARSED[gone])
-    out = prepare(write(tmp_path / "raw", PARSED | {name: padded, gone: empty}))
+    out = prepare(write_split(tmp_path / "raw", "data", PARSED | {name: padded, gone: empty}))
     arrays = load_arrays(out / NTU60.folders["cross_view"], split_of(name, "cross_view"))
     row = arrays.names.index(f"{name}.skeleton")
     assert arrays.num_frames[row] == parsed.shape[1]
@@ -66,7 +50,9 @@ def test_the_length_is_that_to_the_last_frame_with_anybody_in_it(tmp_path, capsy
 
 
 def test_clips_that_are_normalised_already_are_refused(tmp_path, capsys):
-    raw = write(tmp_path / "raw", {name: normalise_plain(one) for name, one in PARSED.items()})
+    raw = write_split(
+        tmp_path / "raw", "data", {name: normalise_plain(one) for name, one in PARSED.items()}
+    )
     errors = refusal(lambda: prepare(raw), tmp_path / "data", capsys)
     assert "train_data.npy: its origin is the middle of the first body's spine in every" in errors
     assert errors.endswith("try python -m tools.prepare agcn")
@@ -76,7 +62,7 @@ def test_a_bad_clip_is_named_and_can_be_left_out(tmp_path, capsys):
     name = next(iter(PARSED))
     bad = PARSED[name].copy()
     bad[1, 1, 3, 0] = np.nan
-    raw = write(tmp_path / "raw", PARSED | {name: bad})
+    raw = write_split(tmp_path / "raw", "data", PARSED | {name: bad})
     part = split_of(name, "cross_view")
     errors = refusal(lambda: prepare(raw), tmp_path / "data", capsys)
     assert errors.startswith(f"bad clip {raw / part}_0: it has a coordinate that is not finite in")

@@ -4,11 +4,13 @@ Axes: F frames, C=3 coordinates in metres, V=25 joints, M=2 bodies.
 """
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dataset.protocols import PARTS
 from tests.support.raw_ntu import random_body, skeleton_text
 
 Parsed = dict[str, np.ndarray]
@@ -98,6 +100,29 @@ def write_pickle(path: Path, content: object, protocol: int = 4) -> Path:
     return path
 
 
+def write_split(
+    folder: Path, array: str, clips: Parsed, number: Callable[[int], object] = int
+) -> Path:
+    """Write both parts of cross-view as ST-GCN and 2s-AGCN do, zeros behind a clip's frames.
+
+    Args:
+        folder: is made.
+        array: what the arrays are called, "data" or "data_joint".
+        clips: (3, F, 25, 2) of each recording.
+        number: makes of a class what the pickle holds.
+    """
+    folder.mkdir(parents=True)
+    for part in PARTS:
+        names = [name for name in clips if split_of(name, "cross_view") == part]
+        data = np.zeros((len(names), 3, 300, 25, 2), np.float32)
+        for row, name in enumerate(names):
+            data[row, :, : clips[name].shape[1]] = clips[name]
+        np.save(folder / f"{part}_{array}.npy", data)
+        content = ([f"{name}.skeleton" for name in names], [number(label_of(n)) for n in names])
+        write_pickle(folder / f"{part}_label.pkl", content)
+    return folder
+
+
 def npz_content(parsed: Parsed, protocol: str, classes: int = 60, centred: bool = True) -> dict:
     """Return what a CTR-GCN, MAMP or STARS file of NTU-60 holds.
 
@@ -163,11 +188,17 @@ def frame50_clip(parsed: np.ndarray, frames: int = 50) -> np.ndarray:
     return clip.astype(np.float32)
 
 
-def refusal(prepare, out, capsys):
-    """What a preparation says that must end with status 2 and leave nothing behind."""
+def failure(prepare, capsys, status: int = 2) -> str:
+    """What a preparation says on stderr that must end with a status, progress bars aside."""
     with pytest.raises(SystemExit) as exit_:
         prepare()
-    assert exit_.value.code == 2
-    assert not out.exists()
+    assert exit_.value.code == status
     lines = capsys.readouterr().err.replace("\r", "\n").split("\n")
     return "\n".join(line for line in lines if line and "clip/s" not in line)
+
+
+def refusal(prepare, out: Path, capsys) -> str:
+    """What a preparation says that must end with status 2 and leave nothing behind."""
+    errors = failure(prepare, capsys)
+    assert not out.exists()
+    return errors

@@ -9,9 +9,10 @@ import difflib
 import importlib
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, ModuleType
+from typing import Any
 
 from options.parser import Parser, spelled
 from tools.errors import one_line_errors
@@ -29,7 +30,8 @@ FORMATS = {
     "custom": "your own .npy, .bvh or .skeleton files, described by a JSON file among them",
     "synthetic": "invented recordings, written as raw NTU files",
 }
-"""What each format is. Its module in `formats` has its `Options` and `prepare(options)`."""
+"""What each format is. Its module in `formats` has its `Options` and `collect(options)`, of whose
+collection `build` makes arrays, or `prepare(options)` where it makes something itself."""
 VERIFY = "verify"
 """Not a format: checks what was prepared."""
 
@@ -50,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             return
         name = _format(arguments[0])
         module = importlib.import_module(f"tools.prepare.formats.{name.replace('-', '_')}")
+        prepare = getattr(module, "prepare", None) or _builder(module)
         parser = Parser(
             module.Options,
             f"Prepare {FORMATS[name]}.",
@@ -58,7 +61,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         options = parser.parse(arguments[1:])
         with _interruptible():
-            module.prepare(options)
+            prepare(options)
+
+
+def _builder(module: ModuleType) -> Callable[[Any], None]:
+    """What makes arrays of the recordings that a format collects."""
+    from tools.prepare.pipeline.build import build
+
+    return lambda options: build(module.collect(options), options)
 
 
 def _epilog(record: type) -> str:

@@ -1,6 +1,6 @@
 """Compare prepared arrays with what `prepared.json` says of them, byte for byte."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def verify(options: Options) -> None:
     faults = []
     for folder in _folders(options):
         prepared = read_prepared(folder)
-        fault = _fault(folder) if prepared else "not checked"
+        fault = _fault(folder, prepared["sha256"]) if prepared else "not checked"
         print(f"{folder}: {fault or 'whole'}; {describe(prepared)}")
         if prepared and fault:
             faults.append(f"{folder}: {fault}")
@@ -52,9 +52,8 @@ def _folders(options: Options) -> Iterator[Path]:
     yield from found
 
 
-def _fault(folder: Path) -> str:
+def _fault(folder: Path, sha256: Mapping[str, str]) -> str:
     """Say which files differ from what was published, or return ""."""
-    sha256 = read_prepared(folder)["sha256"]
     changed = [
         name
         for name, digest in sha256.items()

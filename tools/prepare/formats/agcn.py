@@ -22,7 +22,6 @@ from dataset.skeleton import MAX_FRAMES
 from moco.config import SettingError
 from options.prepare import raw_option
 from tools.prepare.formats import stgcn
-from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.normalise import SPINE_MIDDLE, repeat
 from tools.prepare.pipeline.recordings import Collection, Noted, Recording, state
 
@@ -52,11 +51,6 @@ class Options(stgcn.Options):
         if self.no_rotate_z:
             fault = "these clips are turned already; leave it out"
             raise SettingError("no_rotate_z", "given", fault)
-
-
-def prepare(options: Options) -> None:
-    """Write the arrays of the folder's protocol."""
-    build(collect(options), options)
 
 
 def collect(options: Options) -> Collection:

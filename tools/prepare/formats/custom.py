@@ -9,7 +9,7 @@ Axes: F frames, C=3 coordinates (metres), J joints of the files, V=25 joints, M=
 import json
 import re
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,15 +23,8 @@ from options.parser import changed
 from options.prepare import BuildOptions, raw_option
 from options.recordings import ReadingOptions
 from tools.prepare.formats import ntu
-from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.bvh import places, read_bvh
-from tools.prepare.pipeline.recordings import (
-    Collection,
-    Noted,
-    Recording,
-    files_under,
-    two_bodies,
-)
+from tools.prepare.pipeline.recordings import Collection, Noted, Recording, files_under, two_bodies
 
 SCHEMA = f"""The folder holds dataset.json and a file for each recording, or folders of them: .npy
 of (F, J, 3) or (M, F, J, 3), absent bodies and joints zero; .bvh; or NTU's .skeleton.
@@ -81,19 +74,6 @@ class Options(BuildOptions):
         read=read_unit,
         shown="as dataset.json says; else m in .npy, cm in .bvh",
     )
-
-
-def prepare(options: Options) -> None:
-    """Write the arrays, and beside them the description by which scripts know the data set."""
-    path = options.raw / DESCRIPTION
-    described, content = read_description(path), path.read_bytes()
-    if options.unit is not None:
-        described["unit"] = options.unit
-        content = json.dumps(described, indent=2, ensure_ascii=False).encode()
-    found = collect(options.raw, described, options.cut)
-    build(replace(found, description=content), options)
-    name = described["name"]
-    print(f"  scripts know it as {name} with --data-path {options.out}")
 
 
 @dataclass(frozen=True)
@@ -232,11 +212,16 @@ def _off_zero(bodies: np.ndarray) -> np.ndarray:
     return bodies + AWAY * present[..., None]
 
 
-def collect(raw: Path, described: Mapping[str, Any], cut: str | None = None) -> Collection:
-    """Find the recordings that a description of the folder speaks of."""
+def collect(options: Options) -> Collection:
+    """Find the recordings that the description of the folder speaks of."""
+    path = options.raw / DESCRIPTION
+    described, content = read_description(path), path.read_bytes()
+    if options.unit is not None:
+        described["unit"] = options.unit
+        content = json.dumps(described, indent=2, ensure_ascii=False).encode()
     pattern, classes = re.compile(described["pattern"]), described["classes"]
     recordings, bad, seen = [], {}, set()
-    for name, path in files_under(raw, ".npy", BVH, ntu.SUFFIX, by_path=True).items():
+    for name, path in files_under(options.raw, ".npy", BVH, ntu.SUFFIX, by_path=True).items():
         match = pattern.fullmatch(name)
         if match is None:
             bad[path] = f"its name does not fit the pattern {described['pattern']}"
@@ -248,10 +233,10 @@ def collect(raw: Path, described: Mapping[str, Any], cut: str | None = None) -> 
                 for protocol, rule in described["protocols"].items()
             }
             seen |= set(match.groupdict().items())
-            full = path.relative_to(raw).as_posix()
+            full = path.relative_to(options.raw).as_posix()
             recordings.append(Recording(full, path, classes.index(match["class"]), parts))
-    kept = "first" if cut == "head" else "middle"
-    reader = Reader.of(described, cut)
+    kept = "first" if options.cut == "head" else "middle"
+    reader = Reader.of(described, options.cut)
     return Collection(
         custom(described),
         recordings,
@@ -260,6 +245,7 @@ def collect(raw: Path, described: Mapping[str, Any], cut: str | None = None) -> 
         remarks=_strangers(described["protocols"], seen),
         settings=f"custom {reader}",
         notes={CUT: f"of more than {MAX_FRAMES} frames cut to its {kept} {MAX_FRAMES}"},
+        description=content,
     )
 
 

@@ -62,37 +62,31 @@ def prepare(options: Options) -> None:
     dataset = DATASETS[options.dataset]
     folder = split_folder(options.out, dataset, options.protocol)
     parts = {part: load(options, part) for part in PARTS}
-    faults = {part: find_bad(arrays, dataset) for part, arrays in parts.items()}
-    bad = {
-        parts[part].path / parts[part].names[row]: fault
-        for part, found in faults.items()
-        for row, fault in found.items()
-    }
+    bad: dict[Path, str] = {}
+    kept: dict[str, list[int]] = {}
+    for part, arrays in parts.items():
+        faults = find_bad(arrays, dataset)
+        bad |= {arrays.path / arrays.names[row]: fault for row, fault in faults.items()}
+        kept[part] = [row for row in range(len(arrays.names)) if row not in faults]
     if bad and not options.skip_bad:
         raise refusal(bad, "clip")
-    kept = {
-        part: [row for row in range(len(arrays.names)) if row not in faults[part]]
-        for part, arrays in parts.items()
-    }
     counts = {part: len(rows) for part, rows in kept.items()}
-    writers = {
-        part: SplitWriter(folder, part, clips, dataset.frames) for part, clips in counts.items()
-    }
+    writers = [SplitWriter(folder, part, clips, dataset.frames) for part, clips in counts.items()]
     origin = Origin("frame50", dataset, options, sum(counts.values()), "clip")
-    remarks = [f"{dataset.frames} frames a clip; not to be mixed with recorded lengths"]
-    empty = sum(_count_empty(arrays, kept[part]) for part, arrays in parts.items())
-    remarks += remarks_on(
-        (empty, "clip", "all zero: nobody is in them"), (len(bad), "bad clip", "skipped")
-    )
-    refuse_others(origin, list(writers.values()))
-    check_room(list(writers.values()), options.out)
-    with unfinished(origin, "frame50", list(writers.values()), resumable=False) as journal:
+    empty = sum(not parts[part].data[row].any() for part, rows in kept.items() for row in rows)
+    remarks = [
+        f"{dataset.frames} frames a clip; not to be mixed with recorded lengths",
+        *remarks_on(
+            (empty, "clip", "all zero: nobody is in them"), (len(bad), "bad clip", "skipped")
+        ),
+    ]
+    refuse_others(origin, writers)
+    check_room(writers, options.out)
+    with unfinished(origin, "frame50", writers, resumable=False) as journal:
         journal.begin()
-        for part, arrays in parts.items():
-            _write(writers[part], arrays, kept[part])
-        skipped = {str(path): bad[path] for path in sorted(bad)}
-        said = {"remarks": remarks, "skipped": skipped}
-        remarks = remarks + publish_whole(origin, journal, list(writers.values()), said)
+        for writer in writers:
+            _write(writer, parts[writer.part], kept[writer.part])
+        remarks = publish_whole(origin, journal, writers, remarks, bad)
     name_bad(bad, "clip")
     summarise(dataset, {options.protocol: counts}, remarks, options)
 
@@ -138,11 +132,6 @@ def find_bad(arrays: SplitArrays, dataset: DataSet) -> dict[int, str]:
         for row in begin + np.flatnonzero(~finite):
             found[int(row)] = "it has a coordinate that is not finite"
     return found
-
-
-def _count_empty(arrays: SplitArrays, rows: Sequence[int]) -> int:
-    """Count the clips with nobody in them."""
-    return sum(not arrays.data[row].any() for row in rows)
 
 
 def _write(writer: SplitWriter, arrays: SplitArrays, rows: Sequence[int]) -> None:

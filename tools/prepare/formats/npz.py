@@ -18,7 +18,6 @@ from dataset.arrays import placeholders
 from dataset.protocols import DATASETS, PARTS, DataSet, split_folder
 from options.parser import REQUIRED
 from options.prepare import BuildOptions, choice_option, raw_option
-from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.normalise import SPINE_MIDDLE
 from tools.prepare.pipeline.recordings import (
     ROW_NUMBERS,
@@ -64,11 +63,6 @@ class Options(BuildOptions):
     )
 
 
-def prepare(options: Options) -> None:
-    """Write the arrays of the file's protocol."""
-    build(collect(options.raw, DATASETS[options.dataset], options.protocol), options)
-
-
 @dataclass(frozen=True)
 class Rows:
     """Reads recordings, whose paths end in `{part}_{row}`, from the rows of an .npz file."""
@@ -93,8 +87,9 @@ def parse(row: np.ndarray) -> np.ndarray:
     return two_bodies(bodies_of_rows(row[: there[-1] + 1]))
 
 
-def collect(raw: Path, dataset: DataSet, protocol: str) -> Collection:
+def collect(options: Options) -> Collection:
     """Find the clips of a file that holds one protocol of a data set."""
+    raw, dataset, protocol = options.raw, DATASETS[options.dataset], options.protocol
     split_folder("", dataset, protocol)  # refuses a protocol that it does not have
     with open_zip(raw, NPZ) as archive:
         has = [name.removesuffix(".npy") for name in archive.namelist()]
@@ -138,8 +133,6 @@ def _coordinates(raw: Path, key: str, clips: int) -> ZippedArray:
 def _labels(raw: Path, key: str, dataset: DataSet) -> list[list[int]]:
     """Read the classes of each clip of one part, from 0 on; a good clip has one."""
     array = ZippedArray(raw, key)
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{raw}: {key} holds {array.dtype}, not numbers")
     if len(array.shape) != 2:
         raise ValueError(f"{raw}: {key} has shape {array.shape}, not (N, {dataset.classes})")
     classes = array.shape[1]

@@ -18,7 +18,6 @@ from dataset.protocols import DATASETS, DataSet
 from dataset.skeleton import MAX_FRAMES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from options.parser import file_path, option
 from options.prepare import BuildOptions, choice_option
-from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.recordings import Collection, Recording, files_under, remarks_on
 from tools.prepare.pipeline.regular import Bodies, is_finite, read_regular, to_float
 
@@ -46,11 +45,6 @@ class Options(BuildOptions):
         help="names of recordings to leave out, one a line",
         shown="the official list of the data set",
     )
-
-
-def prepare(options: Options) -> None:
-    """Write the arrays of all protocols of the data set."""
-    build(collect(options), options)
 
 
 class ClipName(NamedTuple):

@@ -20,7 +20,6 @@ import numpy as np
 from dataset.protocols import DATASETS, PARTS, PKU_MMD_PART1, PKU_MMD_PART2, DataSet
 from dataset.skeleton import MAX_FRAMES
 from options.prepare import BuildOptions, choice_option, raw_option
-from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.recordings import (
     ROW_NUMBERS,
     Collection,
@@ -81,11 +80,6 @@ class Options(BuildOptions):
     )
 
 
-def prepare(options: Options) -> None:
-    """Write the arrays of the protocols whose split files are there."""
-    build(collect(options), options)
-
-
 class Label(NamedTuple):
     """One line of a label file: a class from 1 on, and rows of the video from 1 on, inclusive."""
 
@@ -120,7 +114,7 @@ class Instances:
             begin += max(0, end - begin - MAX_FRAMES) // 2
         end = min(end, begin + MAX_FRAMES)
         if begin >= end:
-            raise EmptyClipError(*([BEYOND] if cut else []))
+            raise EmptyClipError(BEYOND if cut else "")
         values = _numbers(lines[begin:end], begin)
         if not values.any():
             raise EmptyClipError
@@ -139,21 +133,14 @@ def _numbers(lines: list[bytes], begin: int) -> np.ndarray:
     for row, numbers in enumerate(values, start=begin + 1):
         if len(numbers) != ROW_NUMBERS:
             raise ValueError(f"row {row} has {len(numbers)} numbers, not {ROW_NUMBERS}")
+    rows = np.empty((len(values), ROW_NUMBERS), np.float32)
     with np.errstate(over="ignore"):  # what float32 cannot hold is named as not finite
-        try:
-            return np.array(values, dtype=np.bytes_).astype(np.float64).astype(np.float32)
-        except ValueError:
-            raise ValueError(f"row {begin + _first_wrong(values)} does not hold numbers") from None
-
-
-def _first_wrong(values: list[list[bytes]]) -> int:
-    """Return the first row, from 1 on, that does not hold numbers."""
-    for row, numbers in enumerate(values, start=1):
-        try:
-            np.array(numbers, dtype=np.bytes_).astype(np.float64)
-        except ValueError:
-            return row
-    return len(values)
+        for row, numbers in enumerate(values):
+            try:
+                rows[row] = np.array(numbers, dtype=np.bytes_).astype(np.float64)
+            except ValueError:
+                raise ValueError(f"row {begin + row + 1} does not hold numbers") from None
+    return rows
 
 
 def _text(path: Path) -> str:
@@ -210,7 +197,7 @@ def read_labels(path: Path, classes: int) -> list[Label]:
 
 
 def collect(options: Options) -> Collection:
-    """Find the clips in the videos of one part of the release."""
+    """Find the clips in the videos of the split files that are there."""
     dataset = DATASETS[options.dataset]
     skeletons, labels = _videos(options.raw, SKELETONS), _videos(options.raw, LABELS)
     splits, remarks = _read_splits(options.raw, dataset)

@@ -19,7 +19,6 @@ from dataset.protocols import DATASETS, PARTS, DataSet
 from dataset.reading import shown
 from dataset.skeleton import MAX_FRAMES, NUM_COORDINATES, NUM_JOINTS
 from options.prepare import BuildOptions, choice_option, raw_option
-from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.recordings import (
     Collection,
     EmptyClipError,
@@ -48,11 +47,6 @@ class Options(BuildOptions):
         "FILE",
     )
     dataset: str = choice_option("ntu60", ("ntu60", "ntu120"), "what the pickle holds")
-
-
-def prepare(options: Options) -> None:
-    """Write the arrays of all protocols that the pickle splits."""
-    build(collect(options.raw, DATASETS[options.dataset]), options)
 
 
 @dataclass(frozen=True)
@@ -85,8 +79,9 @@ def _keypoint(annotation: Mapping[str, Any]) -> np.ndarray:
     return bodies
 
 
-def collect(raw: Path, dataset: DataSet) -> Collection:
+def collect(options: Options) -> Collection:
     """Read a pickle and find the recordings of its splits."""
+    raw, dataset = options.raw, DATASETS[options.dataset]
     content = load_plain(raw)
     if not isinstance(content, dict) or not {"split", "annotations"} <= content.keys():
         raise ValueError(f"{raw} holds no dict of split and annotations, as PYSKL pickles do")
@@ -98,8 +93,7 @@ def collect(raw: Path, dataset: DataSet) -> Collection:
         if fault:
             bad[raw / name] = fault
         else:
-            label = int(by_name[name]["label"])
-            recordings.append(Recording(name, raw / name, label, split))
+            recordings.append(Recording(name, raw / name, by_name[name]["label"], split))
     present = {protocol for split in parts.values() for protocol in split}
     folders = {name: folder for name, folder in dataset.folders.items() if name in present}
     return Collection(
@@ -181,8 +175,7 @@ def _fault(annotation: Mapping[str, Any] | None, dataset: DataSet, split: dict[s
         protocol, part = next(iter(split.items()))
         return f"it has no annotation, but is in {PROTOCOLS[protocol]}_{part}"
     label = annotation.get("label")
-    whole = isinstance(label, int | np.integer) and not isinstance(label, bool)
-    if not whole or not 0 <= label < dataset.classes:
+    if type(label) is not int or not 0 <= label < dataset.classes:
         return f"its label is {shown(label)}, not 0 to {dataset.classes - 1}"
     return ""
 

@@ -23,7 +23,6 @@ from options.parser import REQUIRED
 from options.prepare import BuildOptions, choice_option, raw_option
 from tools.prepare.formats.npz import FORMS, PROTOCOLS
 from tools.prepare.formats.ntu import SUFFIX, ClipName
-from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.recordings import Collection, EmptyClipError, Recording, state
 
 
@@ -38,11 +37,6 @@ class Options(BuildOptions):
     raw: Path = raw_option("folder of one split, with train_data.npy and train_label.pkl")
     dataset: str = choice_option("ntu60", FORMS, "what the folder holds")
     protocol: str = choice_option(REQUIRED, PROTOCOLS, "which of its splits")
-
-
-def prepare(options: Options) -> None:
-    """Write the arrays of the folder's protocol."""
-    build(collect(options), options)
 
 
 @dataclass(frozen=True)
@@ -99,8 +93,8 @@ def collect_split(options: Options, array: str, reader: type[Rows]) -> Collectio
         if not path.is_file():
             raise FileNotFoundError(f"no file {path}; give --raw the folder of one split")
         names, labels = read_labels(raw / f"{part}_label.pkl", dataset)
-        if len(names) != len(load_coordinates(path)):
-            held = len(load_coordinates(path))
+        held = len(load_coordinates(path))
+        if len(names) != held:
             raise ValueError(f"{path} holds {held} clips, {part}_label.pkl names {len(names)}")
         for row, (name, label) in enumerate(zip(names, labels, strict=True)):
             if name in seen:

@@ -50,13 +50,7 @@ class Options:
 
 
 def prepare(options: Options) -> None:
-    """Write the recordings and say how many there are."""
-    count = generate(options)
-    print(f"{count} recordings of {len(ACTIONS)} actions in {options.out}")
-
-
-def generate(options: Options) -> int:
-    """Write the recordings, in a folder without others, and return how many there are."""
+    """Write the recordings, in a folder without others, and say how many there are."""
     wanted = plan(options.performers, options.clips)
     options.out.mkdir(parents=True, exist_ok=True)
     there = {path.stem for path in options.out.glob(f"*{SUFFIX}")}
@@ -68,9 +62,10 @@ def generate(options: Options) -> int:
         )
     write = partial(_write, seed=options.seed, folder=options.out)
     try:
-        return sum(1 for _ in in_processes(write, wanted, options.workers))
+        count = sum(1 for _ in in_processes(write, wanted, options.workers))
     finally:
         remove_abandoned(options.out)  # of workers that were stopped
+    print(f"{count} recordings of {len(ACTIONS)} actions in {options.out}")
 
 
 def plan(performers: int, clips: int) -> list[ClipName]:

@@ -18,13 +18,7 @@ from dataset.joint_maps import joint_map
 from dataset.protocols import UCLA
 from dataset.skeleton import NUM_COORDINATES
 from options.prepare import BuildOptions
-from tools.prepare.pipeline.build import build
-from tools.prepare.pipeline.recordings import (
-    Collection,
-    Recording,
-    files_under,
-    two_bodies,
-)
+from tools.prepare.pipeline.recordings import Collection, Recording, files_under, two_bodies
 
 _JOINTS = joint_map("kinect20")
 _NAME = re.compile(r"a(\d+)_s(\d+)_e(\d+)_v0*([123])", re.ASCII)
@@ -40,16 +34,11 @@ class Options(BuildOptions):
     )
 
 
-def prepare(options: Options) -> None:
-    """Write the arrays of the data set's one protocol."""
-    build(collect(options.raw), options)
-
-
-def collect(raw: Path) -> Collection:
+def collect(options: Options) -> Collection:
     """Find the recordings in a folder; each is read once for its class."""
     recordings, bad = [], {}
     rule = UCLA.rules["cross_view"]
-    for name, path in files_under(raw, ".json").items():
+    for name, path in files_under(options.raw, ".json").items():
         match = _NAME.fullmatch(path.stem)
         if match is None:
             bad[path] = "its name is not a{action}_s{subject}_e{take}_v{1 to 3}.json"
@@ -62,7 +51,7 @@ def collect(raw: Path) -> Collection:
         part = rule.part(int(match[4]))
         recordings.append(Recording(name, path, label - 1, {"cross_view": part}))
     if not recordings and not bad:
-        raise ValueError(f"--raw {raw}: no NW-UCLA skeleton in it")
+        raise ValueError(f"--raw {options.raw}: no NW-UCLA skeleton in it")
     return Collection(UCLA, recordings, read, bad)
 
 

@@ -7,7 +7,6 @@ Axes: F frames, C=3 coordinates (metres), V=25 joints, M=2 bodies, the second on
 """
 
 import re
-from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +14,6 @@ from dataset.protocols import UTD_MHAD
 from dataset.reading import reading
 from dataset.skeleton import NUM_COORDINATES
 from options.prepare import BuildOptions as Options
-from tools.prepare.pipeline.build import build
 from tools.prepare.pipeline.matlab import read_array
 from tools.prepare.pipeline.recordings import Collection, Recording, files_under, two_bodies
 
@@ -29,15 +27,10 @@ neck, and no finger tips or thumbs, for which the hand stands.
 _NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)_skeleton", re.ASCII)
 
 
-def prepare(options: Options) -> None:
-    """Write the arrays of the data set's one protocol."""
-    build(collect(options.raw), options)
-
-
-def collect(raw: Path) -> Collection:
+def collect(options: Options) -> Collection:
     """Find the recordings in a folder."""
     recordings, bad = [], {}
-    for name, path in files_under(raw, ".mat").items():
+    for name, path in files_under(options.raw, ".mat").items():
         match = _NAME.fullmatch(path.stem)
         action, subject = (int(match[1]), int(match[2])) if match else (0, 0)
         if 1 <= action <= UTD_MHAD.classes and 1 <= subject <= 8:
@@ -46,7 +39,7 @@ def collect(raw: Path) -> Collection:
         else:
             bad[path] = "its name is not a{1 to 27}_s{1 to 8}_t{trial}_skeleton.mat"
     if not recordings:
-        raise ValueError(f"--raw {raw}: no UTD-MHAD skeleton in it")
+        raise ValueError(f"--raw {options.raw}: no UTD-MHAD skeleton in it")
     return Collection(UTD_MHAD, recordings, read, bad)
 
 

@@ -63,13 +63,13 @@ def build(collection: Collection, options: BuildOptions) -> None:
             journal.forget()  # rows are about to move
         splits.describe(journal.frames)
         remarks = collection.remarks + _remarks(collection, notes, len(bad))
-        skipped = {str(path): bad[path] for path in sorted(bad)}
-        said = {"remarks": remarks, "skipped": skipped}
-        remarks = remarks + publish_whole(
-            origin, journal, splits.writers, said, collection.description
+        remarks = publish_whole(
+            origin, journal, splits.writers, remarks, bad, collection.description
         )
     name_bad(bad, item)
     summarise(collection.dataset, splits.counts(), remarks, options)
+    if collection.description:
+        print(f"  scripts know it as {collection.dataset.name} with --data-path {options.out}")
 
 
 def _remarks(collection: Collection, notes: Mapping[str, int], bad: int) -> list[str]:

@@ -57,7 +57,7 @@ class Journal:
             return False
         self._file.truncate(len(whole) + 1)
         for line in lines:
-            index, count, *note = line.split()
+            index, count, *note = line.split(maxsplit=2)
             self.frames[int(index)] = int(count)
             if note:
                 self.notes[int(index)] = note[0]

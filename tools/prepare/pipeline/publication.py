@@ -5,14 +5,13 @@ put in place at once, with `prepared.json` in it, which says where the arrays co
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset.arrays import PARTIAL, SplitWriter, load_split, publish, unfinished_file
+from dataset.arrays import PARTIAL, SplitWriter, load_split, publish, write_unfinished
 from dataset.custom import DESCRIPTION
 from dataset.prepared import PREPARED, describe, generation, read_prepared, twins
 from dataset.protocols import DataSet
@@ -149,7 +148,8 @@ def publish_whole(
     origin: Origin,
     journal: Journal,
     writers: Sequence[SplitWriter],
-    remarks: Mapping[str, Any],
+    remarks: Sequence[str],
+    bad: Mapping[Path, str],
     description: bytes = b"",
 ) -> list[str]:
     """Put described parts in place, each protocol's folder at once, and forget the journal.
@@ -158,26 +158,28 @@ def publish_whole(
         origin: of the clips.
         journal: that is held.
         writers: of all parts.
-        remarks: what else `prepared.json` is to say.
+        remarks: on the clips, a line each.
+        bad: what was skipped, and what is wrong with each.
         description: content of `dataset.json`, which the root of one's own data set gets.
 
     Returns:
-        A remark for each protocol that has test clips in its training part.
+        The remarks, and one more for each protocol that has test clips in its training part.
     """
-    said = []
+    said = list(remarks)
+    known = {"remarks": remarks, "skipped": {str(path): bad[path] for path in sorted(bad)}}
     for writer in writers:
         writer.sync()
     for folder in dict.fromkeys(writer.folder for writer in writers):
         parts = {writer.part: writer for writer in writers if writer.folder == folder}
         path = next(iter(parts.values())).unfinished / PREPARED
         path.unlink(missing_ok=True)  # perhaps half of it, of a run that was stopped here
-        prepared = origin.as_plain(folder) | remarks | _examine(parts)
-        _write(path, prepared)
+        prepared = origin.as_plain(folder) | known | _examine(parts)
+        write_unfinished(path, f"{json.dumps(prepared, indent=2)}\n".encode())
         if prepared["twins"]:
             clips = f"{prepared['twins']:,} of {counted(parts['val'].clips, 'test clip')}"
             said.append(f"{folder.name}: {clips} also in the training part, frame for frame")
     if description:
-        _write_bytes(writers[0].place(writers[0].root / DESCRIPTION), description)
+        write_unfinished(writers[0].place(writers[0].root / DESCRIPTION), description)
     journal.forget()  # from here on what lies there may be the old arrays
     publish(writers)
     journal.discard()
@@ -197,19 +199,6 @@ def _examine(parts: Mapping[str, SplitWriter]) -> dict[str, Any]:
         "sha256": sha256,
         "generation": generation(sha256),
     }
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `prepared.json` into an unfinished folder."""
-    text = json.dumps(content, indent=2, ensure_ascii=True, default=os.fspath)
-    _write_bytes(path, f"{text}\n".encode())
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    with unfinished_file(path) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _remove_empty_folders(writers: Sequence[SplitWriter], out: Path, new: bool) -> None:

@@ -58,7 +58,8 @@ class Work:
             OSError: when it cannot be written; that it cannot be read is an outcome.
         """
         try:
-            found = self.read(task.recording)
+            with np.errstate(over="ignore", invalid="ignore"):  # `check` names what is not finite
+                found = self.read(task.recording)
             parsed, note = found if isinstance(found, Noted) else (found, "")
             check(parsed)
         except EmptyClipError as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dataset.skeleton import NUM_JOINTS
+from dataset.skeleton import MIRRORED, NUM_JOINTS
 
 # Joint -> (parent, offset from it in metres) for an adult of about 1.7 m; the left side mirrors the
 # right. Parents come before children, so one walk down the list poses the whole body.
@@ -30,7 +30,6 @@ _RIGHT = {
     18: (17, (0.0, -0.40, 0.0)),  # ankle
     19: (18, (0.0, -0.06, -0.13)),  # foot
 }
-MIRROR = {8: 4, 9: 5, 10: 6, 11: 7, 16: 12, 17: 13, 18: 14, 19: 15, 23: 21, 24: 22}
 
 
 def _skeleton() -> tuple[tuple[tuple[int, int], ...], np.ndarray]:
@@ -38,7 +37,7 @@ def _skeleton() -> tuple[tuple[tuple[int, int], ...], np.ndarray]:
     bones = dict(_CENTRE)
     for joint, (parent, (x, y, z)) in _RIGHT.items():
         bones[joint] = (parent, (x, y, z))
-        bones[MIRROR[joint]] = (MIRROR.get(parent, parent), (-x, y, z))
+        bones[MIRRORED[joint]] = (MIRRORED[parent], (-x, y, z))
     offsets = np.zeros((NUM_JOINTS, 3))
     for joint, (_, offset) in bones.items():
         offsets[joint] = offset
