@@ -11,7 +11,7 @@ A `Pipeline` says what happens to a view after its crop. To add one, write its s
     FLIP = Stage(draw_flip, flip)  # draw_flip(count, generator) -> NamedTuple of (count, …) tensors
     FLIPPED_BONES = Pipeline((STREAM, FLIP, SPATIAL))  # joint, motion or bone is taken first
 
-Source of every constant: the published code (README, "What is faithful").
+Source of every constant: the published code (docs/reproduce.md, "What is faithful").
 """
 
 from collections.abc import Callable, Sequence
