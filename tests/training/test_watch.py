@@ -150,6 +150,35 @@ def test_a_stopped_run_catches_up_on_the_look_it_missed(data, runs, tmp_path, mo
     assert scored[0] == scored[1]
 
 
+@pytest.mark.parametrize("method", ["_end_epoch", "_run_epoch"])
+def test_a_run_that_stops_between_two_epochs_looks_at_each_epochs_features_once(
+    data, tmp_path, monkeypatch, method
+):
+    """The signal comes as an epoch ends, or as the next one begins."""
+    monkeypatch.setattr(watch, "HEALTH_SHARE", 1.0)  # each epoch
+    pretrain(data, tmp_path / "whole", *WATCHED)
+    called = getattr(Trainer, method)
+
+    def with_signal(run, *given):
+        if method == "_run_epoch" and run.progress.epoch == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        called(run, *given)
+        if method == "_end_epoch" and run.progress.epoch == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, method, with_signal)
+        with pytest.raises(SystemExit):
+            pretrain(data, tmp_path / "stopped", *WATCHED)
+    pretrain(data, tmp_path / "stopped", *WATCHED, "--resume", str(tmp_path / "stopped" / LAST))
+    looks = [
+        sorted(rows(tmp_path / name, watched=True), key=lambda row: (row["step"], len(row)))
+        for name in ("whole", "stopped")
+    ]
+    assert [row["step"] for row in looks[0] if "features/rank" in row] == [3, 6, 9, 12]
+    assert looks[0] == looks[1]
+
+
 def views(count, generator, spread=1.0):
     time, space = (torch.randn(count, *size, generator=generator) for size in ((8, 150), (6, 192)))
     return Views(spread * time, spread * space)

@@ -53,6 +53,7 @@ class Watch:
         self.best = max((row[KNN] for row in scores), default=0.0)
         self.untrained = next((row[KNN] for row in scores if row["step"] == 0), None)
         self.seconds, self._warned = 0.0, False
+        self._checked = trainer.progress.step
 
     def begin(self) -> None:
         """Say what will look odd, and look at the encoder as it is, if it was not looked at yet."""
@@ -67,9 +68,11 @@ class Watch:
             )
 
     def after_epoch(self) -> None:
-        """Look where it is time to; a run that is to stop is looked at when it goes on."""
-        if self.trainer.stopped_by is None:
+        """Look where it is time to; neighbours of a run that is to stop, when it goes on."""
+        if self.trainer.progress.step > self._checked:  # else these are the next epoch's batches
             self._check_health()
+        self._checked = self.trainer.progress.step
+        if self.trainer.stopped_by is None:
             self._look()
 
     def end(self) -> None:
