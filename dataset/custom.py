@@ -91,7 +91,7 @@ def read_description(path: Path) -> dict[str, Any]:
         ValueError: when it makes no sense.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"no file {path}; docs/data.md shows how to describe a data set")
+        raise FileNotFoundError(f"no file {path}; describe the data set there (docs/data.md)")
     with reading(path, "a description in JSON"):
         described = json.loads(path.read_text(encoding="utf-8"))
         fault = next(_faults(described), "")
