@@ -184,7 +184,8 @@ def test_a_signal_to_any_rank_ends_all_after_the_same_batch(data, one, tmp_path)
     ends = [process.communicate(timeout=HANGS) for process in processes]
     assert [process.returncode for process in processes] == [128 + signal.SIGTERM] * 2, ends
     assert "stopped by SIGTERM at epoch" in ends[0][0]
-    assert ends[1][0] == ""
+    lines = ends[1][0].splitlines()
+    assert [line for line in lines if not line.startswith("[Gloo]")] == []  # as torch 2.8 says
     progress = read(tmp_path / LAST)["progress"]
     assert progress["step"] == rows(tmp_path)[-1]["step"]
     epochs = str(progress["epoch"] + 1)
