@@ -164,6 +164,12 @@ def test_an_unknown_data_set_is_answered_with_the_known_ones_ours_among_them(tmp
     assert "--protocol cross_view: our_lab has cross_subject" in capsys.readouterr().err
 
 
+def test_a_data_set_is_known_only_where_it_lies(tmp_path):
+    load_datasets(prepare(write(tmp_path / "raw")))
+    assert load_datasets(tmp_path / "elsewhere") == DATASETS
+    assert "our_lab" not in DATASETS
+
+
 def test_options_stay_free_of_numpy_with_ones_own_data(tmp_path):
     out = prepare(write(tmp_path / "raw"))
     program = (

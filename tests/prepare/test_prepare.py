@@ -316,6 +316,13 @@ def test_wrong_options_are_one_line(capsys, arguments, fault):
     assert fault in errors
 
 
+def test_underscores_in_options_stand_for_hyphens(raw, tmp_path):
+    arguments = ["ntu", "--raw", str(raw), "-j", "1", "--out"]
+    main([*arguments, str(tmp_path / "one"), "--no_rotate_z"])
+    main([*arguments, str(tmp_path / "other"), "--no-rotate-z"])
+    assert files(tmp_path / "one") == files(tmp_path / "other")
+
+
 def test_help_names_the_formats_and_their_options(capsys):
     main([])
     assert "utd-mhad" in capsys.readouterr().out
