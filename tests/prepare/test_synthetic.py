@@ -180,6 +180,15 @@ def test_cameras_see_the_same_performance_differently():
     assert not np.allclose(one.bodies[0], three.bodies[0], atol=0.05)
 
 
+def test_in_even_replications_the_performer_is_turned_by_45_degrees():
+    azimuths = [
+        sensor.draw_camera(1, 2, replication, np.random.default_rng(0)).azimuth
+        for replication in (1, 2, 3, 4)
+    ]
+    assert azimuths[:2] == azimuths[2:]
+    np.testing.assert_allclose(azimuths[1] - azimuths[0], np.radians(-45))
+
+
 def test_forward_kinematics_agrees_with_a_chain_of_rotations_written_out():
     angles = np.zeros((1, NUM_JOINTS, 3))
     generator = np.random.default_rng(0)
